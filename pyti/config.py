@@ -40,7 +40,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The base of every table of settings: a misspelt key is an error, not silence."""
 
 
-class BusSettings(Table):
+class BusSettings(Table, kw_only=True):
     """How master, slaves and clients reach each other."""
 
     url: str = "inprocess:"
@@ -53,7 +53,7 @@ class BusSettings(Table):
     delivery_limit: Count = 5
 
 
-class IndexSettings(Table):
+class IndexSettings(Table, kw_only=True):
     """Which package index to ask, and the bounds of what it may answer."""
 
     url: str | None = None
@@ -71,7 +71,7 @@ class IndexSettings(Table):
     prereleases: bool = False
 
 
-class MachinesSettings(Table):
+class MachinesSettings(Table, kw_only=True):
     """Where machines come from."""
 
     uri: str | None = None
@@ -87,7 +87,7 @@ class MachinesSettings(Table):
     """Refuse to clone when the disk has less room than this."""
 
 
-class StoreSettings(Table):
+class StoreSettings(Table, kw_only=True):
     """Where jobs, reports and blobs are kept; unset means below ``home``."""
 
     url: str | None = None
@@ -96,7 +96,7 @@ class StoreSettings(Table):
     """A folder, or a URL that obstore understands (``s3://…``)."""
 
 
-class MasterSettings(Table):
+class MasterSettings(Table, kw_only=True):
     """The master's duties."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")] = "master"
@@ -108,7 +108,7 @@ class MasterSettings(Table):
     watch_profile: str = "default"
 
 
-class SlaveSettings(Table):
+class SlaveSettings(Table, kw_only=True):
     """A slave's size and name."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")] | None = None
@@ -118,7 +118,7 @@ class SlaveSettings(Table):
     grace_s: Positive = 60.0
 
 
-class Settings(Table):
+class Settings(Table, kw_only=True):
     """Everything that can be set."""
 
     home: Path = msgspec.field(default_factory=lambda: default_home())

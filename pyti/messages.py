@@ -127,7 +127,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base of the parts of messages."""
 
 
-class BlobReference(Record):
+class BlobReference(Record, kw_only=True):
     """A claim check: where bytes lie in the blob store, and what they must be."""
 
     uri: Name
@@ -136,7 +136,7 @@ class BlobReference(Record):
     media_type: Name = "application/octet-stream"
 
 
-class Distribution(Record):
+class Distribution(Record, kw_only=True):
     """One file of one release: from the index (``url``) or handed over through the blob store (``blob``)."""
 
     name: Name
@@ -155,7 +155,7 @@ class Distribution(Record):
     """Unix time of the upload, where the index tells it."""
 
 
-class MachineRequest(Record):
+class MachineRequest(Record, kw_only=True):
     """The machine that a job asks for."""
 
     image: Name = "bookworm"
@@ -167,7 +167,7 @@ class MachineRequest(Record):
     network: NetworkPolicy = NetworkPolicy.NONE
 
 
-class JobRun(Message, tag="job.run.v1"):
+class JobRun(Message, kw_only=True, tag="job.run.v1"):
     """Test this distribution on such a machine with these tasks."""
 
     job: JobId
@@ -185,27 +185,27 @@ class JobRun(Message, tag="job.run.v1"):
     submitted: float = 0.0
 
 
-class CancelJob(Message, tag="job.cancel.v1"):
+class CancelJob(Message, kw_only=True, tag="job.cancel.v1"):
     """Stop the job, wherever it is. Sent by clients to the master and by the master to slaves."""
 
     job: JobId
     reason: ShortText = ""
 
 
-class Drain(Message, tag="slave.drain.v1"):
+class Drain(Message, kw_only=True, tag="slave.drain.v1"):
     """Take no more jobs, finish those that run, then stop."""
 
     grace_s: Seconds = 60.0
 
 
-class Ping(Message, tag="slave.ping.v1"):
+class Ping(Message, kw_only=True, tag="slave.ping.v1"):
     """Announce yourself now."""
 
 
 ControlCommand = CancelJob | Drain | Ping
 
 
-class JobAccepted(Message, tag="job.accepted.v1"):
+class JobAccepted(Message, kw_only=True, tag="job.accepted.v1"):
     """A slave has journaled the job and leases it until ``lease_until`` (Unix time)."""
 
     job: JobId
@@ -214,7 +214,7 @@ class JobAccepted(Message, tag="job.accepted.v1"):
     lease_until: float
 
 
-class JobProgress(Message, tag="job.progress.v1"):
+class JobProgress(Message, kw_only=True, tag="job.progress.v1"):
     """Where a running job is; renews its lease."""
 
     job: JobId
@@ -228,7 +228,7 @@ class JobProgress(Message, tag="job.progress.v1"):
     at: float = 0.0
 
 
-class Timings(Record):
+class Timings(Record, kw_only=True):
     """Seconds that each part of a job took, measured by the slave; ``total`` is wall-clock from accept to destroyed."""
 
     resolve: Seconds = 0.0
@@ -243,7 +243,7 @@ class Timings(Record):
     """Seconds spent inside tasks, as the guest's records say (a part of ``run``)."""
 
 
-class MachineUsed(Record):
+class MachineUsed(Record, kw_only=True):
     """The machine that a job really ran on."""
 
     image: Name = ""
@@ -255,7 +255,7 @@ class MachineUsed(Record):
     cold_boot: bool = False
 
 
-class JobFailure(Record):
+class JobFailure(Record, kw_only=True):
     """Why a job has no complete raw data."""
 
     step: Step
@@ -268,7 +268,7 @@ class JobFailure(Record):
     timeout: bool = False
 
 
-class RawDataSet(Record):
+class RawDataSet(Record, kw_only=True):
     """All that came out of the guest: the records, and the streams and artefacts by path in the outbox.
 
     ``records`` is the text of ``records.jsonl`` when it fits inline; else ``files`` holds it too.
@@ -279,7 +279,7 @@ class RawDataSet(Record):
     truncated: bool = False
 
 
-class JobResult(Message, tag="job.result.v1"):
+class JobResult(Message, kw_only=True, tag="job.result.v1"):
     """What a slave hands over when a job ends, however it ends."""
 
     job: JobId
@@ -296,7 +296,7 @@ class JobResult(Message, tag="job.result.v1"):
     finished: float = 0.0
 
 
-class SlotActivity(Record):
+class SlotActivity(Record, kw_only=True):
     """What one machine slot is doing."""
 
     job: JobId
@@ -308,7 +308,7 @@ class SlotActivity(Record):
     since: float = 0.0
 
 
-class SlavePresence(Message, tag="slave.presence.v1"):
+class SlavePresence(Message, kw_only=True, tag="slave.presence.v1"):
     """A slave's heartbeat: what it can run and what it runs now."""
 
     slave: Name
@@ -324,7 +324,7 @@ class SlavePresence(Message, tag="slave.presence.v1"):
     at: float = 0.0
 
 
-class Submission(Record):
+class Submission(Record, kw_only=True):
     """One requirement, or one local file (already in the blob store), with how to test it."""
 
     requirement: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
@@ -337,36 +337,36 @@ class Submission(Record):
     deadline: float | None = None
 
 
-class SubmitJobs(Message, tag="master.submit.v1"):
+class SubmitJobs(Message, kw_only=True, tag="master.submit.v1"):
     """Ask the master to test these; answered with a ``JobListing`` or a ``Refusal``."""
 
     submissions: tuple[Submission, ...]
 
 
-class ListJobs(Message, tag="master.jobs.v1"):
+class ListJobs(Message, kw_only=True, tag="master.jobs.v1"):
     """Ask for the newest jobs; answered with a ``JobListing``."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     state: JobState | None = None
 
 
-class ShowJob(Message, tag="master.show.v1"):
+class ShowJob(Message, kw_only=True, tag="master.show.v1"):
     """Ask for one job; answered with a ``JobListing`` of one, or a ``Refusal``."""
 
     job: JobId
 
 
-class GetReport(Message, tag="master.report.v1"):
+class GetReport(Message, kw_only=True, tag="master.report.v1"):
     """Ask for one job's report; answered with a ``ReportReply`` or a ``Refusal``."""
 
     job: JobId
 
 
-class ListSlaves(Message, tag="master.slaves.v1"):
+class ListSlaves(Message, kw_only=True, tag="master.slaves.v1"):
     """Ask which slaves are known; answered with a ``SlaveListing``."""
 
 
-class JobSummary(Record):
+class JobSummary(Record, kw_only=True):
     """One row of the master's job table."""
 
     job: JobId
@@ -388,13 +388,13 @@ class JobSummary(Record):
     detail: ShortText = ""
 
 
-class JobListing(Message, tag="master.job-listing.v1"):
+class JobListing(Message, kw_only=True, tag="master.job-listing.v1"):
     """Jobs, newest first."""
 
     jobs: tuple[JobSummary, ...]
 
 
-class ReportReply(Message, tag="master.report-reply.v1"):
+class ReportReply(Message, kw_only=True, tag="master.report-reply.v1"):
     """A report as JSON: inline when small, else by reference."""
 
     job: JobId
@@ -402,13 +402,13 @@ class ReportReply(Message, tag="master.report-reply.v1"):
     blob: BlobReference | None = None
 
 
-class SlaveListing(Message, tag="master.slave-listing.v1"):
+class SlaveListing(Message, kw_only=True, tag="master.slave-listing.v1"):
     """The last presence of every slave that the master has heard of."""
 
     slaves: tuple[SlavePresence, ...]
 
 
-class Refusal(Message, tag="master.refusal.v1"):
+class Refusal(Message, kw_only=True, tag="master.refusal.v1"):
     """A request was not carried out; says why, and the exit status that goes with it."""
 
     error: Name
