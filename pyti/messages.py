@@ -7,7 +7,7 @@ New fields have defaults; a field never changes type; unknown fields are ignored
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,7 @@ __all__ = [
     "Drain",
     "FileChoice",
     "GetReport",
+    "GetTarget",
     "JobAccepted",
     "JobFailure",
     "JobId",
@@ -51,6 +52,7 @@ __all__ = [
     "Step",
     "Submission",
     "SubmitJobs",
+    "TargetReply",
     "Timings",
 ]
 
@@ -200,6 +202,19 @@ class Drain(Message, kw_only=True, tag="slave.drain.v1"):
 
 class Ping(Message, kw_only=True, tag="slave.ping.v1"):
     """Announce yourself now."""
+
+
+class GetTarget(Message, kw_only=True, tag="slave.target.v1"):
+    """Ask a slave which interpreter and platform its image has; answered with a ``TargetReply`` or a ``Refusal``."""
+
+    image: Name
+
+
+class TargetReply(Message, kw_only=True, tag="slave.target-reply.v1"):
+    """The image's manifest of its interpreter: PEP 508 markers and the tags of wheels that it takes."""
+
+    image: Name
+    target: dict[str, Any]
 
 
 ControlCommand = CancelJob | Drain | Ping

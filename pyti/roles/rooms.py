@@ -1,0 +1,74 @@
+"""The rooms that a slave works in, opened once and shared by all of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyti.config import Settings
+from pyti.errors import OutOfSpace
+from pyti.index import Downloads, IndexClient
+from pyti.machines import Accelerator, Hypervisor, Image, ImageStore, MachinePool
+from pyti.store import Blobs
+
+__all__ = ["SlaveRooms"]
+
+
+@dataclass(frozen=True)
+class SlaveRooms:
+    """Everything that a job's pipeline needs and does not own."""
+
+    settings: Settings
+    images: ImageStore
+    hypervisor: Hypervisor
+    accelerator: Accelerator
+    pool: MachinePool
+    client: IndexClient
+    downloads: Downloads
+    blobs: Blobs
+    spool: Path
+    """Where a job's raw data lies until it is in the blob store."""
+
+    def image(self, name: str) -> Image:
+        """The image of that name; raises ``ImageMissing``."""
+        return self.images.get(name)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, *, owner: str) -> AsyncIterator[SlaveRooms]:
+        """Open all of them; what an earlier slave left behind is swept away first.
+
+        Raises ``ImageMissing`` when the configured image was never built, and ``HypervisorUnavailable``.
+        """
+        spool = settings.home / "spool" / owner
+        try:
+            spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise OutOfSpace(
+                f"cannot write below {settings.home}: {error.strerror}",
+                remedy="Free some space, or set PYTI_HOME to a folder that you may write to.",
+            ) from error
+        images = ImageStore(settings.home)
+        images.get(settings.machines.image)
+        async with AsyncExitStack() as stack:
+            hypervisor = await stack.enter_async_context(Hypervisor.open(settings, owner=owner))
+            await hypervisor.sweep()
+            accelerator = await hypervisor.probe()
+            pool = await stack.enter_async_context(
+                MachinePool(hypervisor, slots=settings.slave.slots, warm=settings.machines.warm)
+            )
+            client = await stack.enter_async_context(IndexClient(settings.index, cache=settings.home / "cache"))
+            blobs = await stack.enter_async_context(Blobs.open(settings.blobs_url))
+            yield cls(
+                settings=settings,
+                images=images,
+                hypervisor=hypervisor,
+                accelerator=accelerator,
+                pool=pool,
+                client=client,
+                downloads=Downloads(client, cache=settings.home / "cache", settings=settings.index),
+                blobs=blobs,
+                spool=spool,
+            )
