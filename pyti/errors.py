@@ -24,6 +24,7 @@
         ├── BusError                    the message bus
         │   ├── BusDisconnected
         │   ├── Unroutable
+        │   ├── PublishRefused
         │   ├── UnknownMessage          (not retryable)
         │   ├── InvalidMessage          (not retryable)
         │   └── RequestTimeout
@@ -70,6 +71,7 @@ __all__ = [
     "NoSuchJob",
     "OutOfSpace",
     "PackageError",
+    "PublishRefused",
     "PytiError",
     "RawDataError",
     "RequestTimeout",
@@ -223,6 +225,10 @@ class BusDisconnected(BusError):
 
 class Unroutable(BusError):
     """No queue takes messages with this routing key."""
+
+
+class PublishRefused(BusError):
+    """The broker did not take a message: a queue is full, or the user may not publish there."""
 
 
 class UnknownMessage(BusError):
