@@ -413,7 +413,8 @@ class ReportReply(Message, kw_only=True, tag="master.report-reply.v1"):
     """A report as JSON: inline when small, else by reference."""
 
     job: JobId
-    report: msgspec.Raw | None = None
+    report: Annotated[str, Meta(max_length=INLINE_LIMIT)] | None = None
+    """The report's JSON as text."""
     blob: BlobReference | None = None
 
 
