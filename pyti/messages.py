@@ -192,6 +192,8 @@ class CancelJob(Message, kw_only=True, tag="job.cancel.v1"):
 
     job: JobId
     reason: ShortText = ""
+    attempt: Annotated[int, Meta(ge=0)] = 0
+    """Only this attempt; 0 means whichever runs."""
 
 
 class Drain(Message, kw_only=True, tag="slave.drain.v1"):

@@ -24,7 +24,7 @@ from pyti.messages import (
 )
 from pyti.roles.evaluation import evaluate_result
 from pyti.roles.progress import ProgressFeed
-from pyti.roles.topology import CMD, CTL, capability, job_key, job_queues
+from pyti.roles.topology import Names, capability, job_key, job_queues
 from pyti.store import Blobs, Store
 
 __all__ = ["Dispatcher"]
@@ -41,6 +41,7 @@ class Dispatcher:
         self._blobs = blobs
         self._bus = bus
         self._progress = progress
+        self._names = Names(settings.bus.namespace)
         self._declared: set[str] = set()
         self.wake = asyncio.Event()
         """Set it when jobs were added to the store, or a cancellation was asked for."""
@@ -48,28 +49,26 @@ class Dispatcher:
     async def turn(self) -> None:
         """One look at the table: send what waits, reissue what lost its lease, pass cancellations on."""
         now = time.time()
-        for run in await self._store.pending(self._settings.master.name):
+        master = self._settings.master.name
+        for run in await self._store.pending(master=master):
             if run.deadline is not None and now > run.deadline:
-                await self._end(run, "failed", _failure(Cause.RESOURCE, "DeadlinePassed", "its deadline passed before it was started", timeout=True))
+                await self._finish(run, _unserved(run, _DEADLINE_PASSED))
             else:
                 await self._send(run)
-        for run in await self._store.expired(now, self._settings.master.name):
-            failure = _failure(
-                Cause.INFRASTRUCTURE, "LeaseExpired", f"the slave that ran attempt {run.attempt} was lost"
-            )
-            await self._again(run, JobResult(
-                job=run.job, attempt=run.attempt, slave="", state="failed",
-                distribution=run.distribution, failure=failure, finished=now,
-            ))
-        for request in await self._store.cancel_requests(self._settings.master.name):
-            await self._cancel(request.job, request.reason)
+        for run in await self._store.expired(now, master=master):
+            await self._again(run, _unserved(run, _SLAVE_LOST))
+        for request in await self._store.cancel_requests(master=master):
+            await self._cancel(request.slave, CancelJob(job=request.job, reason=request.reason))
 
     async def on_event(self, message: Message, context: Context) -> None:
         """Take an event of a slave: it renews a lease, or tells that the slave lives."""
         del context
         match message:
             case JobAccepted():
-                await self._store.accepted(message.job, message.attempt, message.slave, message.lease_until)
+                if not await self._store.accepted(message.job, message.attempt, message.slave, message.lease_until):
+                    # Cancelled while it waited in the queue, or an attempt that was given up: fence it off.
+                    stale = CancelJob(job=message.job, attempt=message.attempt, reason="this attempt does not count")
+                    await self._cancel(message.slave, stale)
             case JobProgress():
                 if await self._store.progress(
                     message.job,
@@ -96,19 +95,24 @@ class Dispatcher:
         if record.run.attempt != message.attempt or record.summary.state not in (JobState.QUEUED, JobState.RUNNING):
             log.info("result_fenced", job=message.job, attempt=message.attempt)
             return
-        if message.failure is not None and message.failure.retryable and not record.cancel_requested:
+        if message.failure is not None and message.failure.retryable and not record.standing.cancelling:
             await self._again(record.run, message)
         else:
             await self._finish(record.run, message)
 
     async def _send(self, run: JobRun) -> None:
-        namespace = self._settings.bus.namespace
         name = capability(run.machine.arch, run.machine.image)
         if name not in self._declared:
-            await self._bus.declare_all(job_queues(namespace, name))
+            queues, bindings = job_queues(self._names.namespace, name)
+            for thing in (*queues, *bindings):
+                await self._bus.declare(thing)
             self._declared.add(name)
         await self._bus.publish(
-            CMD(namespace), job_key(run.machine, run.priority), run, correlation_id=run.job, message_id=f"{run.job}.{run.attempt}"
+            self._names.cmd,
+            job_key(run.machine, run.priority),
+            run,
+            correlation_id=run.job,
+            message_id=f"{run.job}.{run.attempt}",
         )
         await self._store.mark_dispatched(run.job, run.attempt)
 
@@ -121,13 +125,7 @@ class Dispatcher:
             await self._finish(run, result)
 
     async def _finish(self, run: JobRun, result: JobResult) -> None:
-        try:
-            evaluated = await evaluate_result(run, result, self._blobs)
-        except StoreError:
-            raise
-        except PytiError as error:
-            log.warning("evaluation_failed", job=run.job, error=error.message)
-            raise
+        evaluated = await evaluate_result(run, result, self._blobs)
         report = evaluated.report
         passed = sum(task.outcome == "passed" for task in report.tasks)
         counted = await self._store.finish(
@@ -146,29 +144,38 @@ class Dispatcher:
         if counted:
             self._progress.end(run.job)
 
-    async def _cancel(self, job: str, reason: str) -> None:
-        record = await self._store.job(job)
+    async def _cancel(self, slave: str, command: CancelJob) -> None:
         await self._bus.publish(
-            CTL(self._settings.bus.namespace), "slave.all", CancelJob(job=job, reason=reason), correlation_id=job, mandatory=False
-        )
-        if record.summary.state == JobState.QUEUED:
-            await self._end(record.run, "cancelled", None)
-
-    async def _end(self, run: JobRun, state: str, failure: JobFailure | None) -> None:
-        """End a job that no slave has."""
-        await self._finish(
-            run,
-            JobResult(
-                job=run.job,
-                attempt=run.attempt,
-                slave="",
-                state="cancelled" if state == "cancelled" else "failed",
-                distribution=run.distribution,
-                failure=failure,
-                finished=time.time(),
-            ),
+            self._names.ctl, f"slave.{slave}", command, correlation_id=command.job, mandatory=False
         )
 
 
-def _failure(cause: Cause, error: str, message: str, *, timeout: bool = False) -> JobFailure:
-    return JobFailure(step=Step.ACCEPTED, cause=cause, error=error, message=message, timeout=timeout)
+_DEADLINE_PASSED = JobFailure(
+    step=Step.ACCEPTED,
+    cause=Cause.RESOURCE,
+    error="DeadlinePassed",
+    message="the job's deadline passed before it was started",
+    remedy="Give it a later deadline, or start more slaves.",
+    timeout=True,
+)
+
+_SLAVE_LOST = JobFailure(
+    step=Step.ACCEPTED,
+    cause=Cause.INFRASTRUCTURE,
+    error="LeaseExpired",
+    message="the slave that ran the job was lost",
+    remedy="Look at that slave's log and machine.",
+)
+
+
+def _unserved(run: JobRun, failure: JobFailure) -> JobResult:
+    """The result of an attempt of which no slave will hand one over."""
+    return JobResult(
+        job=run.job,
+        attempt=run.attempt,
+        slave="",
+        state="failed",
+        distribution=run.distribution,
+        failure=failure,
+        finished=time.time(),
+    )

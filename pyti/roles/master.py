@@ -36,15 +36,7 @@ from pyti.roles.requests import answer, refusal
 from pyti.roles.submission import jobs_for, stored_file
 from pyti.roles.supervision import every, supervised
 from pyti.roles.targets import TargetDirectory
-from pyti.roles.topology import (
-    CTL,
-    capability,
-    events_queue,
-    registry,
-    requests_queue,
-    results_queue,
-    topology,
-)
+from pyti.roles.topology import Names, capability, master_topology, registry
 from pyti.roles.uploads import WatchList
 from pyti.store import Blobs, Store
 
@@ -79,7 +71,8 @@ class Master:
         self._dispatcher: Dispatcher
 
     async def __aenter__(self) -> Self:
-        settings, namespace, name = self.settings, self.settings.bus.namespace, self.settings.master.name
+        settings, name = self.settings, self.settings.master.name
+        names = Names(settings.bus.namespace)
         settings.home.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             self.store = await stack.enter_async_context(Store.open(settings.database_url))
@@ -91,10 +84,8 @@ class Master:
                 Bus.open(
                     settings.bus.url,
                     registry=registry(),
-                    topology=topology(
-                        namespace,
-                        capabilities=(capability(MachineRequest().arch, settings.machines.image),),
-                        master=name,
+                    topology=master_topology(
+                        names.namespace, name, (capability(MachineRequest().arch, settings.machines.image),)
                     ),
                     name=name,
                     app="pyti",
@@ -104,16 +95,16 @@ class Master:
             self._dispatcher = Dispatcher(settings, self.store, self.blobs, self._bus, self._progress)
             spawn = await stack.enter_async_context(supervised())
             for queue, handler, prefetch in (
-                (results_queue(namespace, name), self._dispatcher.on_result, 4),
-                (events_queue(namespace, name), self._dispatcher.on_event, 50),
-                (requests_queue(namespace), self._on_request, 10),
+                (names.results(name), self._dispatcher.on_result, 4),
+                (names.events(name), self._dispatcher.on_event, 50),
+                (names.requests, self._on_request, 10),
             ):
                 await stack.enter_async_context(self._bus.consume(queue, handler, prefetch=prefetch))
             spawn(every(TURN_S, self._dispatcher.turn, wake=self._dispatcher.wake), "dispatch")
             if settings.master.watch:
                 watch = WatchList(settings, self._client, self.store, self._dispatcher.wake.set)
                 spawn(every(settings.master.watch_interval_s, watch.turn), "watch list")
-            await self._bus.publish(CTL(namespace), "slave.all", Ping(), mandatory=False)
+            await self._bus.publish(names.ctl, "slave.all", Ping(), mandatory=False)
             self._stack = stack.pop_all()
         log.info("master_ready", master=name)
         return self
@@ -180,6 +171,8 @@ class Master:
             except TimeoutError:
                 pass
         reference = await self.store.report_reference(job)
+        if reference is None:
+            raise UsageError(f"job {job} was cancelled before it started, so there is no report")
         return parse_json(await self.blobs.get_bytes(reference, limit=MAX_REPORT_BYTES))
 
     async def cancel(self, job: str, reason: str = "") -> None:

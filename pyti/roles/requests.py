@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyti.errors import PytiError
+from pyti.errors import PytiError, UsageError
 from pyti.messages import (
     INLINE_LIMIT,
     CancelJob,
@@ -32,6 +32,10 @@ async def answer(message: Message, store: Store, blobs: Blobs) -> Message:
                 return JobListing(jobs=((await store.job(job)).summary,))
             case GetReport(job=job):
                 reference = await store.report_reference(job)
+                if reference is None:
+                    raise UsageError(
+                        f"job {job} has no report", remedy=f"See how it stands with `pyti show {job}`."
+                    )
                 if reference.size <= INLINE_LIMIT:
                     data = await blobs.get_bytes(reference, limit=INLINE_LIMIT)
                     return ReportReply(job=job, report=data.decode(), blob=reference)

@@ -28,6 +28,7 @@ from pyti.messages import (
     JobRun,
     Message,
     Ping,
+    Priority,
     Refusal,
     SlavePresence,
     Step,
@@ -37,15 +38,7 @@ from pyti.roles.activity import ActivityBoard
 from pyti.roles.pipeline import JobPipeline
 from pyti.roles.rooms import SlaveRooms
 from pyti.roles.supervision import every, supervised
-from pyti.roles.topology import (
-    EVT,
-    RES,
-    capability,
-    control_queue,
-    job_queues,
-    registry,
-    topology,
-)
+from pyti.roles.topology import Names, capability, registry, slave_topology
 from pyti.store import Journal
 
 __all__ = ["Slave"]
@@ -94,6 +87,7 @@ class Slave:
         self.settings = settings
         self.name = settings.slave.name or _host_name()
         self.activities = ActivityBoard()
+        self._names = Names(settings.bus.namespace)
         self._stack = AsyncExitStack()
         self._running: dict[str, _Running] = {}
         self._slots = asyncio.Semaphore(settings.slave.slots)
@@ -117,7 +111,7 @@ class Slave:
                 Bus.open(
                     self.settings.bus.url,
                     registry=registry(),
-                    topology=topology(self.settings.bus.namespace, capabilities=capabilities, slave=self.name),
+                    topology=slave_topology(self.settings.bus.namespace, self.name, capabilities),
                     name=self.name,
                     app="pyti",
                 )
@@ -126,7 +120,7 @@ class Slave:
             self._spawn = await stack.enter_async_context(supervised())
             await stack.enter_async_context(self._hand_back_on_exit())
             await stack.enter_async_context(
-                self._bus.consume(control_queue(self.settings.bus.namespace, self.name), self._control, prefetch=10)
+                self._bus.consume(self._names.control(self.name), self._control, prefetch=10)
             )
             self._spawn(self._publish_events(), "events")
             self._spawn(every(self.settings.slave.heartbeat_s, self._heartbeat, wake=self._announce_now), "heartbeat")
@@ -160,10 +154,8 @@ class Slave:
     # -- taking jobs ---------------------------------------------------------------------------------------------
 
     async def _take_jobs(self) -> None:
-        namespace = self.settings.bus.namespace
-        queues = [job_queues(namespace, name) for name in self.capabilities]
         # All high queues before all normal ones.
-        ordered = tuple(high for high, _ in queues) + tuple(normal for _, normal in queues)
+        ordered = tuple(self._names.jobs(name, priority) for priority in Priority for name in self.capabilities)
         while not self._draining.is_set():
             await self._slots.acquire()
             taken = False
@@ -197,7 +189,7 @@ class Slave:
             return False
         await self._journal.accept(run)
         await self._bus.publish(
-            EVT(self.settings.bus.namespace),
+            self._names.evt,
             f"job.{run.job}.accepted",
             JobAccepted(job=run.job, attempt=run.attempt, slave=self.name, lease_until=time.time() + run.lease_s),
             correlation_id=run.job,
@@ -269,7 +261,7 @@ class Slave:
     async def _send(self, master: str, result: JobResult) -> None:
         try:
             await self._bus.publish(
-                RES(self.settings.bus.namespace), f"result.{master}", result, correlation_id=result.job
+                self._names.res, f"result.{master}", result, correlation_id=result.job
             )
         except PytiError as error:
             # Journaled: the loop ``results`` sends it again.
@@ -305,7 +297,7 @@ class Slave:
             key, message, job = await self._outgoing.queue.get()
             try:
                 await self._bus.publish(
-                    EVT(self.settings.bus.namespace), key, message, correlation_id=job or None, mandatory=False
+                    self._names.evt, key, message, correlation_id=job or None, mandatory=False
                 )
             except PytiError as error:
                 log.warning("event_lost", key=key, error=error.message)
@@ -336,8 +328,9 @@ class Slave:
 
     async def _control(self, message: Message, context: Context) -> None:
         match message:
-            case CancelJob(job=job, reason=reason):
-                if (running := self._running.get(job)) is not None and running.work is not None:
+            case CancelJob(job=job, reason=reason, attempt=attempt):
+                running = self._running.get(job)
+                if running is not None and running.work is not None and attempt in (0, running.run.attempt):
                     running.cancelled = reason or "cancelled"
                     running.work.cancel()
             case Drain():
@@ -366,7 +359,7 @@ class Slave:
                 try:
                     async with asyncio.timeout(self.settings.bus.confirm_timeout_s):
                         await self._bus.publish(
-                            EVT(self.settings.bus.namespace),
+                            self._names.evt,
                             f"slave.{self.name}",
                             self.presence(leaving=True),
                             mandatory=False,

@@ -8,7 +8,7 @@ from pyti.errors import ImageMissing
 from pyti.index import Target
 from pyti.machines import ImageStore
 from pyti.messages import GetTarget, TargetReply
-from pyti.roles.topology import CTL
+from pyti.roles.topology import Names
 from pyti.store import Store
 
 __all__ = ["TargetDirectory"]
@@ -37,7 +37,7 @@ class TargetDirectory:
         for presence in await self._store.slaves():
             if not presence.leaving and any(name.endswith(f".{image}") for name in presence.capabilities):
                 reply = await self._bus.request(
-                    CTL(self._settings.bus.namespace),
+                    Names(self._settings.bus.namespace).ctl,
                     f"slave.{presence.slave}",
                     GetTarget(image=image),
                     timeout_s=self._settings.bus.request_timeout_s,
