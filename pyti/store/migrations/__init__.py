@@ -1,0 +1,3 @@
+"""Alembic's environment: the steps that bring a database from one schema to the next."""
+
+__all__: list[str] = []

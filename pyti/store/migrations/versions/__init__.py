@@ -1,0 +1,3 @@
+"""The migrations, oldest first by number."""
+
+__all__: list[str] = []
