@@ -1,1 +1,1 @@
-"""."""
+"""The ``pyti`` command: one module for each group of commands."""

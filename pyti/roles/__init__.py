@@ -1,1 +1,26 @@
-"""."""
+"""Master and slave: the long-running services, composed of the rooms below them.
+
+``Master`` and ``Slave`` embed in other programs; ``embedded`` runs both in one process; ``open_client`` asks a
+master that runs elsewhere.
+"""
+
+from pyti.roles.client import Client, open_client
+from pyti.roles.embedded import embedded, embedded_settings
+from pyti.roles.master import MAX_REPORT_BYTES, Master
+from pyti.roles.profiles import PROFILES, check_tasks, tasks_of
+from pyti.roles.slave import Slave
+from pyti.roles.submission import stored_file
+
+__all__ = [
+    "MAX_REPORT_BYTES",
+    "PROFILES",
+    "Client",
+    "Master",
+    "Slave",
+    "check_tasks",
+    "embedded",
+    "embedded_settings",
+    "open_client",
+    "stored_file",
+    "tasks_of",
+]

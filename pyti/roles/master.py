@@ -63,6 +63,8 @@ class Master:
         self.settings = settings
         self.store: Store
         self.blobs: Blobs
+        self.submitted: list[str] = []
+        """The jobs that were submitted through this object, in order."""
         self._stack = AsyncExitStack()
         self._progress = ProgressFeed()
         self._bus: Bus
@@ -129,6 +131,7 @@ class Master:
             lease_s=self.settings.master.lease_s,
         )
         await self.store.add_jobs(runs)
+        self.submitted.extend(run.job for run in runs)
         self._dispatcher.wake.set()
         return [(await self.store.job(run.job)).summary for run in runs]
 
