@@ -85,7 +85,7 @@ class Blobs:
         while it is written: a file that changes meanwhile is a ``StoreError`` and leaves nothing behind.
         """
         with _storage_errors(self._name, reading=path):
-            file = await asyncio.to_thread(path.open, "rb")
+            file = path.open("rb")  # not in a thread: a cancellation would lose the open file
         try:
             with _storage_errors(self._name, reading=path):
                 digest, size = await asyncio.to_thread(_digest, file)
@@ -96,7 +96,7 @@ class Blobs:
                     )
                 await self._settle(digest)
         finally:
-            await asyncio.to_thread(file.close)
+            file.close()
         return _reference(digest, size, media_type)
 
     async def get_bytes(self, reference: BlobReference, *, limit: int) -> bytes:
@@ -143,9 +143,7 @@ class Blobs:
     async def get_file(self, reference: BlobReference, path: Path) -> None:
         """Write the blob to ``path``, which appears only once the bytes are proven, and replaces what was there."""
         with _storage_errors(str(path.parent)):
-            descriptor, name = await asyncio.to_thread(
-                tempfile.mkstemp, dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part"
-            )
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
         part = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
