@@ -40,23 +40,44 @@ _PROGRAMS = (
     r"pkg-config|pkgconf|autoconf|automake|libtool|bison|flex|nasm|yasm|nvcc|llvm-config|[a-z0-9]{2,20}[-_]config|patchelf|git|perl|ruby|protoc)"
 )
 _MISSING_PARTS = _patterns(
-    (rf"fatal error: '?({_N}\.(?:h|hpp|hh|hxx))'?(?:: No such file or directory| file not found)", "the header {0} is missing"),
+    (
+        rf"fatal error: '?({_N}\.(?:h|hpp|hh|hxx))'?(?:: No such file or directory| file not found)",
+        "the header {0} is missing",
+    ),
     (rf"cannot find -l({_N})", "the library {0} is missing"),
     (rf"({_N}_config|{_N}-config)(?: executable)? (?:is )?not found", "the program {0} is missing"),
-    (rf"(?:Package|package) '?\"?({_N})'?\"?(?:,.{{0,60}})? (?:was )?not found|No package '({_N})' found", "the library {0} is missing (pkg-config)"),
+    (
+        rf"(?:Package|package) '?\"?({_N})'?\"?(?:,.{{0,60}})? (?:was )?not found|No package '({_N})' found",
+        "the library {0} is missing (pkg-config)",
+    ),
     (rf"Dependency \"({_N})\" not found", "the library {0} is missing (meson)"),
     (rf"Could (?:NOT|not) find (?:package )?({_N})", "{0} is missing (CMake)"),
-    (rf"(?:error while loading shared libraries: |ImportError: |OSError: )(lib{_N}\.so[0-9.]*): cannot open shared object file", "the library {0} is missing"),
+    (
+        rf"(?:error while loading shared libraries: |ImportError: |OSError: )(lib{_N}\.so[0-9.]*): cannot open shared object file",
+        "the library {0} is missing",
+    ),
     (r"version `(GLIBC(?:XX)?_[0-9.]{1,10})' not found", "{0} is newer than the image's C library"),
-    (rf"(?:command|unable to execute) '?({_PROGRAMS})'?(?: failed)?: No such file or directory", "the program {0} is missing"),
+    (
+        rf"(?:command|unable to execute) '?({_PROGRAMS})'?(?: failed)?: No such file or directory",
+        "the program {0} is missing",
+    ),
     (rf"No such file or directory: '({_PROGRAMS})'", "the program {0} is missing"),
     (rf"(?:^|[\s:])({_PROGRAMS}): (?:command )?not found", "the program {0} is missing"),
     (rf"command '({_PROGRAMS})' failed: No such file", "the program {0} is missing"),
-    (r"(?:can't|cannot|could not) find (Rust compiler)|(Cargo), the Rust package manager, is not installed", "the {0} is missing"),
-    (r"(CMake) must be installed|(?:no|No) (cmake) (?:found|executable)|Unknown compiler\(s\): (\[.{1,200})", "{0} is missing"),
+    (
+        r"(?:can't|cannot|could not) find (Rust compiler)|(Cargo), the Rust package manager, is not installed",
+        "the {0} is missing",
+    ),
+    (
+        r"(CMake) must be installed|(?:no|No) (cmake) (?:found|executable)|Unknown compiler\(s\): (\[.{1,200})",
+        "{0} is missing",
+    ),
     (r"(?:no|No) acceptable (C compiler|Fortran compiler) found", "a {0} is missing"),
     (rf"(?:The )?headers? or library files could not be found for ({_N})", "the library {0} is missing"),
-    (r"(?:libxml2 and libxslt|(?:lib)?[a-z0-9]{2,20}) development (?:packages|files) (?:are )?(?:required|not installed)", "development files are missing"),
+    (
+        r"(?:libxml2 and libxslt|(?:lib)?[a-z0-9]{2,20}) development (?:packages|files) (?:are )?(?:required|not installed)",
+        "development files are missing",
+    ),
 )
 _TEST_PARTS = _patterns(
     (rf"ModuleNotFoundError: No module named '({_N})'", "the test requirement {0} is missing"),
@@ -66,16 +87,31 @@ _TEST_PARTS = _patterns(
     (rf"Unknown config option: ({_N})", "pytest does not know the option {0}, so a plugin is missing"),
 )
 _RESOURCE = _patterns(
-    (r"^MemoryError|Cannot allocate memory|virtual memory exhausted|std::bad_alloc|(out of memory)|OutOfMemory", "memory ran out"),
-    (r"(?:cc1|cc1plus|rustc|ld|collect2).{0,80}(?:[Kk]illed|signal 9)|fatal error: Killed signal terminated program", "the compiler was killed, most likely for memory"),
+    (
+        r"^MemoryError|Cannot allocate memory|virtual memory exhausted|std::bad_alloc|(out of memory)|OutOfMemory",
+        "memory ran out",
+    ),
+    (
+        r"(?:cc1|cc1plus|rustc|ld|collect2).{0,80}(?:[Kk]illed|signal 9)|fatal error: Killed signal terminated program",
+        "the compiler was killed, most likely for memory",
+    ),
     (r"No space left on device|Disk quota exceeded|File too large", "space on the disk ran out"),
-    (r"Resource temporarily unavailable|can't start new thread|RuntimeError: cannot schedule new", "the limit on processes was reached"),
+    (
+        r"Resource temporarily unavailable|can't start new thread|RuntimeError: cannot schedule new",
+        "the limit on processes was reached",
+    ),
     (r"Too many open files", "the limit on open files was reached"),
 )
 _NETWORK = _patterns(
-    (r"socket\.gaierror|Temporary failure in name resolution|Name or service not known|Could not resolve host|Failed to resolve|nodename nor servname", "a name was looked up, and there is no network"),
+    (
+        r"socket\.gaierror|Temporary failure in name resolution|Name or service not known|Could not resolve host|Failed to resolve|nodename nor servname",
+        "a name was looked up, and there is no network",
+    ),
     (r"Network is unreachable|ENETUNREACH|No route to host", "another machine was called, and there is no network"),
-    (r"URLError|NewConnectionError|MaxRetryError|ConnectError|ClientConnectorError|Failed to download|Connection timed out", "a connection was tried, and there is no network"),
+    (
+        r"URLError|NewConnectionError|MaxRetryError|ConnectError|ClientConnectorError|Failed to download|Connection timed out",
+        "a connection was tried, and there is no network",
+    ),
 )
 _LIMITS = {
     "wall": "the time limit was reached",
@@ -143,7 +179,13 @@ def _signal(phase: Phase) -> int | None:
     if phase.signal is not None:
         return phase.signal
     status = phase.exit_status
-    return status - 128 if status is not None and 128 < status < 160 else -status if status is not None and status < 0 else None
+    return (
+        status - 128
+        if status is not None and 128 < status < 160
+        else -status
+        if status is not None and status < 0
+        else None
+    )
 
 
 def _count(record: TaskFinished, key: str) -> int:
@@ -154,12 +196,20 @@ def _count(record: TaskFinished, key: str) -> int:
 def _contradictions(record: TaskFinished) -> list[str]:
     notes = []
     if record.outcome == "passed":
-        notes += [f"{record.task}: passed, though {phase.phase} reached its {phase.limit} limit" for phase in record.phases if phase.limit not in (None, "output")]
+        notes += [
+            f"{record.task}: passed, though {phase.phase} reached its {phase.limit} limit"
+            for phase in record.phases
+            if phase.limit not in (None, "output")
+        ]
         if record.task in ("install", "startup") and record.phases and record.phases[-1].exit_status not in (0, None):
-            notes.append(f"{record.task}: passed, though {record.phases[-1].phase} ended with {record.phases[-1].exit_status}")
+            notes.append(
+                f"{record.task}: passed, though {record.phases[-1].phase} ended with {record.phases[-1].exit_status}"
+            )
         if record.task == "tests" and (_count(record, "failed") or _count(record, "errors")):
             notes.append("tests: passed, though it counts failures")
-    if record.outcome in ("skipped", "not_applicable") and any(phase.exit_status is not None for phase in record.phases):
+    if record.outcome in ("skipped", "not_applicable") and any(
+        phase.exit_status is not None for phase in record.phases
+    ):
         if record.outcome == "skipped":
             notes.append(f"{record.task}: skipped, though it ran something")
     inside = sum(phase.wall_s for phase in record.phases)

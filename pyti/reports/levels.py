@@ -29,10 +29,10 @@ def decide(findings: Sequence[Finding], coverage: Coverage, tasks: Sequence[Task
     """Decide the level; ``complete`` says that the job ran to its end, with all its raw data."""
     critical = [finding for finding in findings if finding.severity == "critical" and finding.id.startswith("COMBO-")]
     if critical:
-        return Malice(level="malicious", reasons=tuple(map(_reason, critical)), coverage=coverage)
+        return Malice(level="malicious", reasons=_reasons(critical), coverage=coverage)
     strong = [finding for finding in findings if RANK[finding.severity] >= RANK["medium"]]
     if strong:
-        return Malice(level="suspicious", reasons=tuple(map(_reason, strong)), coverage=coverage)
+        return Malice(level="suspicious", reasons=_reasons(strong), coverage=coverage)
     gaps = _gaps(coverage, tasks)
     if not complete:
         gaps.insert(0, "the job did not run to its end")
@@ -47,12 +47,23 @@ def decide(findings: Sequence[Finding], coverage: Coverage, tasks: Sequence[Task
         reasons.append(f"not looked at further, since {' and '.join(blamed)} failed by the distribution's own fault")
     weak = len(findings)
     if weak:
-        reasons.append(f"{weak} weak sign{'s' if weak > 1 else ''} (info or low) {'are' if weak > 1 else 'is'} listed and common{'' if weak > 1 else ' '}".strip() + " among harmless distributions")
+        noun = (
+            "sign, as many harmless distributions have," if weak == 1 else "signs, as many harmless distributions have,"
+        )
+        reasons.append(f"{weak} weak {noun} listed as info or low")
     return Malice(level="none_found", reasons=tuple(reasons), coverage=coverage)
 
 
-def _reason(finding: Finding) -> str:
-    return f"{finding.id} ({finding.severity}) in {finding.task}: {finding.title}"
+def _reasons(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Say each rule once, the gravest first, with the tasks in which it matched."""
+    tasks: dict[tuple[str, str, str], list[str]] = {}
+    for finding in findings:
+        places = tasks.setdefault((finding.id, finding.severity, finding.title), [])
+        if finding.task not in places:
+            places.append(finding.task)
+    return tuple(
+        f"{rule} ({severity}): {title} (in {', '.join(places)})" for (rule, severity, title), places in tasks.items()
+    )
 
 
 def _gaps(coverage: Coverage, tasks: Sequence[TaskReport]) -> list[str]:
@@ -60,7 +71,9 @@ def _gaps(coverage: Coverage, tasks: Sequence[TaskReport]) -> list[str]:
     by_name = {task.name: task for task in tasks}
     gaps = []
     own_fault = any(
-        task.outcome == "failed" and task.cause is Cause.PACKAGE for task in tasks if task.name in ("metadata", "build", *DECISIVE)
+        task.outcome == "failed" and task.cause is Cause.PACKAGE
+        for task in tasks
+        if task.name in ("metadata", "build", *DECISIVE)
     )
     for name in DECISIVE:
         task = by_name.get(name)
@@ -91,7 +104,9 @@ def exit_status(report: Report) -> int:
     if report.malice.level in ("suspicious", "malicious"):
         return ExitStatus.FOUND
     if report.failure is not None:
-        return ExitStatus.FOUND if report.failure.cause in (Cause.PACKAGE, Cause.ENVIRONMENT) else ExitStatus.INCONCLUSIVE
+        return (
+            ExitStatus.FOUND if report.failure.cause in (Cause.PACKAGE, Cause.ENVIRONMENT) else ExitStatus.INCONCLUSIVE
+        )
     if report.state != "done":
         return ExitStatus.INCONCLUSIVE
     bad = [task for task in report.tasks if task.outcome in ("failed", "error", "timeout")]

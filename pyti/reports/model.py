@@ -46,7 +46,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """The base of everything in a report."""
 
 
-class PhaseReport(Part, kw_only=True):
+class PhaseReport(Part, frozen=True, kw_only=True):
     """One process tree that a task ran; sizes in bytes, times in seconds."""
 
     name: str
@@ -59,7 +59,7 @@ class PhaseReport(Part, kw_only=True):
     processes_killed: int = 0
 
 
-class TaskReport(Part, kw_only=True):
+class TaskReport(Part, frozen=True, kw_only=True):
     """How one task ended, and who is to blame when it did not pass."""
 
     name: str
@@ -76,7 +76,7 @@ class TaskReport(Part, kw_only=True):
     phases: tuple[PhaseReport, ...] = ()
 
 
-class Finding(Part, kw_only=True):
+class Finding(Part, frozen=True, kw_only=True):
     """One behaviour that a rule recognised; ``id`` is stable for ever."""
 
     id: str
@@ -90,7 +90,7 @@ class Finding(Part, kw_only=True):
     """How often it was seen, also beyond the evidence shown."""
 
 
-class PhaseCoverage(Part, kw_only=True):
+class PhaseCoverage(Part, frozen=True, kw_only=True):
     """What the rules could see of one phase."""
 
     task: str
@@ -106,7 +106,7 @@ class PhaseCoverage(Part, kw_only=True):
     processes: int = 0
 
 
-class Coverage(Part, kw_only=True):
+class Coverage(Part, frozen=True, kw_only=True):
     """What was looked at, so that "nothing found" has a meaning."""
 
     observed: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ class Coverage(Part, kw_only=True):
     """The ids of all rules that were applied."""
 
 
-class Malice(Part, kw_only=True):
+class Malice(Part, frozen=True, kw_only=True):
     """The verdict on intent: a level, the reasons for it, and what was covered."""
 
     level: MaliceLevel
@@ -130,7 +130,7 @@ class Malice(Part, kw_only=True):
     coverage: Coverage = Coverage()
 
 
-class TestFigures(Part, kw_only=True):
+class TestFigures(Part, frozen=True, kw_only=True):
     """What the distribution's own tests said."""
 
     framework: str = ""
@@ -144,7 +144,7 @@ class TestFigures(Part, kw_only=True):
     seconds: float = 0.0
 
 
-class LintFigures(Part, kw_only=True):
+class LintFigures(Part, frozen=True, kw_only=True):
     """What pylint said; ``score`` is pylint's own, at most 10."""
 
     score: float | None = None
@@ -153,7 +153,7 @@ class LintFigures(Part, kw_only=True):
     lines: int = 0
 
 
-class StyleFigures(Part, kw_only=True):
+class StyleFigures(Part, frozen=True, kw_only=True):
     """What the PEP 8 checker said."""
 
     total: int = 0
@@ -163,7 +163,7 @@ class StyleFigures(Part, kw_only=True):
     """The ten most frequent codes."""
 
 
-class ImportFigures(Part, kw_only=True):
+class ImportFigures(Part, frozen=True, kw_only=True):
     """How many of the installed modules can be imported."""
 
     total: int = 0
@@ -175,7 +175,7 @@ class ImportFigures(Part, kw_only=True):
     """The three slowest, with seconds."""
 
 
-class WheelFigures(Part, kw_only=True):
+class WheelFigures(Part, frozen=True, kw_only=True):
     """The wheel or the installed files; sizes in bytes."""
 
     filename: str = ""
@@ -189,14 +189,14 @@ class WheelFigures(Part, kw_only=True):
     left_after_uninstall: int | None = None
 
 
-class MetadataFigures(Part, kw_only=True):
+class MetadataFigures(Part, frozen=True, kw_only=True):
     """Which of the fields that a user needs are there."""
 
     present: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
 
-class Quality(Part, kw_only=True):
+class Quality(Part, frozen=True, kw_only=True):
     """Figures, each by itself: PyTI invents no single score out of them."""
 
     tests: TestFigures | None = None
@@ -211,7 +211,7 @@ class Quality(Part, kw_only=True):
     """One sentence for each figure that there is."""
 
 
-class Report(Part, kw_only=True):
+class Report(Part, frozen=True, kw_only=True):
     """Everything that PyTI has to say about one job."""
 
     report_version: int = REPORT_VERSION

@@ -14,7 +14,7 @@ _MARKS = "[\\u0300-\\u036f\\u1ab0-\\u1aff\\u1dc0-\\u1dff\\u20d0-\\u20ff]"
 _STACKED = re.compile(f"({_MARKS}{{3}}){_MARKS}+")
 _PLAIN = re.compile(r"[ -~]*\Z")
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode categories that are controls, formats (bidirectional overrides, joiners), surrogates, unassigned or line ends."""
+"""Unicode categories: controls, formats (bidirectional overrides, joiners), surrogates, unassigned, line ends."""
 
 
 def _shown(character: str) -> str:
@@ -47,7 +47,7 @@ def neutral_text(text: object, limit: int = 65536, lines: int = 400) -> str:
 
 
 def neutral_bytes(data: bytes, limit: int = LINE_LIMIT) -> str:
-    """Give one neutralised line for bytes: UTF-8 where it is, ``\\xNN`` where it is not."""
+    r"""Give one neutralised line for bytes: UTF-8 where it is, ``\xNN`` where it is not."""
     return neutral_line(data[: limit * 4].decode("utf-8", "backslashreplace"), limit)
 
 

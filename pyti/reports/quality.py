@@ -103,7 +103,11 @@ def _imports(data: Data | None) -> ImportFigures | None:
         return None
     rows = [row for row in modules[:_MAX_ITEMS] if isinstance(row, dict)]
     bad = [row for row in rows if row.get("ok") is not True]
-    times = [(neutral_line(row.get("name", ""), 120), seconds) for row in rows if (seconds := _number(row.get("seconds"), 0, 1e6)) is not None]
+    times = [
+        (neutral_line(row.get("name", ""), 120), seconds)
+        for row in rows
+        if (seconds := _number(row.get("seconds"), 0, 1e6)) is not None
+    ]
     total = max(_count(data, "total"), len(rows))
     return ImportFigures(
         total=total,
@@ -127,7 +131,12 @@ def _pep8(data: Data | None) -> StyleFigures | None:
         return None
     total, lines = _count(data, "total"), _count(data, "lines")
     rate = 100 * total / lines if lines else _number(data.get("per_100_lines"), 0, 1e6)
-    return StyleFigures(total=total, lines=lines, per_100_lines=None if rate is None else round(rate, 2), counts=_counts(data.get("counts")))
+    return StyleFigures(
+        total=total,
+        lines=lines,
+        per_100_lines=None if rate is None else round(rate, 2),
+        counts=_counts(data.get("counts")),
+    )
 
 
 def _wheel(build: Data | None, install: Data | None, uninstall: Data | None) -> WheelFigures | None:
@@ -138,7 +147,9 @@ def _wheel(build: Data | None, install: Data | None, uninstall: Data | None) -> 
     return WheelFigures(
         filename=_text(build, "wheel", 255),
         size=_size(build, "size"),
-        tags=tuple(neutral_line(tag, 80) for tag in tags[:20] if isinstance(tag, str)) if isinstance(tags, list) else (),
+        tags=tuple(neutral_line(tag, 80) for tag in tags[:20] if isinstance(tag, str))
+        if isinstance(tags, list)
+        else (),
         backend=_text(build, "backend"),
         files=_size(install, "files"),
         installed_bytes=_size(install, "bytes"),
@@ -153,7 +164,9 @@ def _metadata(data: Data | None) -> MetadataFigures | None:
     present = {key: bool(data.get(key)) for key in WANTED}
     present["description"] = _count(data, "description_length") > 0 or bool(data.get("description"))
     classifiers = data.get("classifiers")
-    if isinstance(classifiers, list) and any(isinstance(text, str) and text.startswith("License ::") for text in classifiers[:1000]):
+    if isinstance(classifiers, list) and any(
+        isinstance(text, str) and text.startswith("License ::") for text in classifiers[:1000]
+    ):
         present["license"] = True
     return MetadataFigures(
         present=tuple(key for key in WANTED if present[key]), missing=tuple(key for key in WANTED if not present[key])
@@ -177,7 +190,9 @@ def _sentences(figures: Quality) -> list[str]:
     if tests := figures.tests:
         run = tests.passed + tests.failed + tests.errors
         share = f" ({100 * tests.passed / run:.0f} %)" if run else ""
-        told.append(f"{tests.passed} of {run} tests pass{share}; {tests.skipped} skipped, {tests.failed} failed, {tests.errors} errors")
+        told.append(
+            f"{tests.passed} of {run} tests pass{share}; {tests.skipped} skipped, {tests.failed} failed, {tests.errors} errors"
+        )
     if imports := figures.imports:
         told.append(f"{imports.ok} of {imports.total} modules can be imported")
     if (lint := figures.pylint) and lint.score is not None:
@@ -198,11 +213,20 @@ def _sentences(figures: Quality) -> list[str]:
             told.append(", ".join(parts))
     if meta := figures.metadata:
         lacking = ", ".join(name.replace("_", " ") for name in meta.missing)
-        told.append(f"metadata: {len(meta.present)} of {len(WANTED)} wanted fields" + (f"; without {lacking}" if lacking else ""))
+        told.append(
+            f"metadata: {len(meta.present)} of {len(WANTED)} wanted fields"
+            + (f"; without {lacking}" if lacking else "")
+        )
     if figures.typed is not None:
         told.append("ships type information (py.typed)" if figures.typed else "ships no type information (py.typed)")
     return told
 
 
 def _bytes(size: int) -> str:
-    return f"{size} bytes" if size < 10_000 else f"{size / 1024:.0f} KiB" if size < 10 * 2**20 else f"{size / 2**20:.0f} MiB"
+    return (
+        f"{size} bytes"
+        if size < 10_000
+        else f"{size / 1024:.0f} KiB"
+        if size < 10 * 2**20
+        else f"{size / 2**20:.0f} MiB"
+    )

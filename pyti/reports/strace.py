@@ -8,8 +8,8 @@ The lines are those of ``strace -f -ttt -y -s 256 -o FILE`` (strace 6.1)::
     PID TIME --- SIGNAL {…} ---
     PID TIME +++ exited with N +++        or  +++ killed by SIGNAL +++
 
-What a traced process writes stands inside quotes with ``\n``, ``\"``, ``\xNN`` and ``\NNN`` escaped, so it cannot start a
-line of its own. All patterns take time linear in the line's length, also on lines that strace would never write.
+What a traced process writes stands inside quotes, with ``\n``, ``\"``, ``\xNN`` and ``\NNN`` escaped, so it cannot
+start a line of its own. All patterns take time linear in the line's length, also on lines that strace would never write.
 """
 
 from __future__ import annotations
@@ -156,9 +156,9 @@ def split_arguments(text: str, start: int = 0) -> tuple[list[str], int]:
 
 
 def decode_string(argument: str) -> tuple[str, bool] | None:
-    """Give the text of a quoted argument and whether strace cut it; ``None`` where it is no string.
+    r"""Give the text of a quoted argument and whether strace cut it; ``None`` where it is no string.
 
-    A leading ``@`` (an abstract socket's name) stays. Bytes that are not UTF-8 become ``\\xNN``.
+    A leading ``@`` (an abstract socket's name) stays. Bytes that are not UTF-8 become ``\xNN``.
     """
     prefix = ""
     if argument.startswith('@"'):
@@ -241,7 +241,9 @@ class Joiner:
             return Unreadable(line)
         value = result.group(1).strip()
         error = _ERROR.match(value)
-        return Call(pid, at, name, arguments, value, error.group(1) if error else "EUNKNOWN" if value[:1] == "?" else None)
+        return Call(
+            pid, at, name, arguments, value, error.group(1) if error else "EUNKNOWN" if value[:1] == "?" else None
+        )
 
     def _ended(self, pid: int, at: float, rest: str) -> Ended | Unreadable | None:
         for key in [key for key in self._open if key[0] == pid]:

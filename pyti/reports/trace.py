@@ -13,12 +13,40 @@ import re
 from collections.abc import Iterator
 
 from pyti.reports.events import Binding, Change, Contact, Event, Exec, Exit, Kill, Open, Privileged, Spawn
-from pyti.reports.strace import Call, Ended, Joiner, Source, Unreadable, decode_string, descriptor_path, lines_of, split_arguments
+from pyti.reports.strace import (
+    Call,
+    Ended,
+    Joiner,
+    Source,
+    Unreadable,
+    decode_string,
+    descriptor_path,
+    lines_of,
+    split_arguments,
+)
 
 __all__ = ["LAUNCHERS", "MAX_PROCESSES", "TraceReader"]
 
 LAUNCHERS = frozenset(
-    {"sh", "dash", "bash", "env", "setpriv", "nice", "ionice", "prlimit", "timeout", "unshare", "strace", "systemd-run", "su", "runuser", "taskset", "chrt", "stdbuf"}
+    {
+        "sh",
+        "dash",
+        "bash",
+        "env",
+        "setpriv",
+        "nice",
+        "ionice",
+        "prlimit",
+        "timeout",
+        "unshare",
+        "strace",
+        "systemd-run",
+        "su",
+        "runuser",
+        "taskset",
+        "chrt",
+        "stdbuf",
+    }
 )
 """Programs that start others; a phase's own command is looked for behind them."""
 MAX_PROCESSES = 20_000
@@ -34,10 +62,51 @@ _NUMBER = re.compile(r"-?\d{1,10}")
 _DIRFD = ("AT_FDCWD", "AT_FDCWD<")
 _SENDING = {"sendto": 4, "connect": 1, "bind": 1}
 _PRIVILEGED = frozenset(
-    "ptrace mount umount umount2 move_mount fsopen fsmount pivot_root chroot bpf init_module finit_module delete_module "
-    "kexec_load kexec_file_load memfd_create memfd_secret process_vm_readv process_vm_writev setns unshare perf_event_open "
-    "userfaultfd reboot swapon swapoff sethostname settimeofday clock_settime adjtimex iopl ioperm keyctl add_key "
-    "request_key open_by_handle_at fanotify_init syslog acct quotactl io_uring_setup pidfd_getfd seccomp".split()
+    [
+        "ptrace",
+        "mount",
+        "umount",
+        "umount2",
+        "move_mount",
+        "fsopen",
+        "fsmount",
+        "pivot_root",
+        "chroot",
+        "bpf",
+        "init_module",
+        "finit_module",
+        "delete_module",
+        "kexec_load",
+        "kexec_file_load",
+        "memfd_create",
+        "memfd_secret",
+        "process_vm_readv",
+        "process_vm_writev",
+        "setns",
+        "unshare",
+        "perf_event_open",
+        "userfaultfd",
+        "reboot",
+        "swapon",
+        "swapoff",
+        "sethostname",
+        "settimeofday",
+        "clock_settime",
+        "adjtimex",
+        "iopl",
+        "ioperm",
+        "keyctl",
+        "add_key",
+        "request_key",
+        "open_by_handle_at",
+        "fanotify_init",
+        "syslog",
+        "acct",
+        "quotactl",
+        "io_uring_setup",
+        "pidfd_getfd",
+        "seccomp",
+    ]
 )
 _PATHS: dict[str, tuple[int, int | None, int | None]] = {
     # call: index of the target, of the directory it is relative to, of the source's path
@@ -136,7 +205,11 @@ class TraceReader:
                 process.cwd = self._path(call.arguments, 0, None, process)
             elif name in ("fchmod", "fchown", "ftruncate"):
                 target = descriptor_path(call.arguments[0]) or ""
-                return Change(at=call.at, pid=call.pid, exe=process.exe, error=call.error, call=name, target=target) if target else None
+                return (
+                    Change(at=call.at, pid=call.pid, exe=process.exe, error=call.error, call=name, target=target)
+                    if target
+                    else None
+                )
             elif name in _PRIVILEGED:
                 detail = ", ".join(call.arguments)[:400]
                 return Privileged(at=call.at, pid=call.pid, exe=process.exe, error=call.error, call=name, detail=detail)
@@ -174,7 +247,9 @@ class TraceReader:
         offset = 1 if call.name == "execveat" else 0
         path = self._path(call.arguments, offset, 0 if offset else None, process)
         listed = call.arguments[offset + 1] if len(call.arguments) > offset + 1 else "[]"
-        items = split_arguments(listed[1:-1] if listed.endswith("]") else listed[1:])[0] if listed.startswith("[") else []
+        items = (
+            split_arguments(listed[1:-1] if listed.endswith("]") else listed[1:])[0] if listed.startswith("[") else []
+        )
         strings = [decode_string(item) for item in items[:300]]
         argv = tuple(string[0] for string in strings if string)
         parent = process.exe
@@ -185,7 +260,16 @@ class TraceReader:
                 self.marker_found = marker
                 root = self.started = self.marker_found or posixpath.basename(path) not in LAUNCHERS
             process.exe = path
-        return Exec(at=call.at, pid=call.pid, exe=process.exe, error=call.error, path=path, argv=argv, parent_exe=parent, root=root)
+        return Exec(
+            at=call.at,
+            pid=call.pid,
+            exe=process.exe,
+            error=call.error,
+            path=path,
+            argv=argv,
+            parent_exe=parent,
+            root=root,
+        )
 
     def _matches(self, strings: list[tuple[str, bool] | None]) -> bool:
         if not self._argv or len(strings) != len(self._argv):
@@ -204,7 +288,10 @@ class TraceReader:
         if call.error is not None or child <= 0:
             return None
         young = self._process(child, process)
-        young.exe, young.cwd = young.exe or process.exe, young.cwd or process.cwd  # it may have been seen before this line
+        young.exe, young.cwd = (
+            young.exe or process.exe,
+            young.cwd or process.cwd,
+        )  # it may have been seen before this line
         thread = any("CLONE_THREAD" in argument for argument in call.arguments)
         return Spawn(at=call.at, pid=call.pid, exe=process.exe, child=child, thread=thread)
 
@@ -219,7 +306,9 @@ class TraceReader:
         address, port = _where(text)
         kind = family.group(1)
         if call.name == "bind":
-            return Binding(at=call.at, pid=call.pid, exe=process.exe, error=call.error, family=kind, address=address, port=port)
+            return Binding(
+                at=call.at, pid=call.pid, exe=process.exe, error=call.error, family=kind, address=address, port=port
+            )
         payload = ""
         if call.name == "sendto":
             payload = (decode_string(call.arguments[1]) or ("", False))[0]
@@ -237,12 +326,25 @@ class TraceReader:
         if source is not None:
             # a symbolic link's text is no path of this process; elsewhere the directory stands before the source
             base = None if source == 0 else source - 1
-            origin = (decode_string(call.arguments[0]) or ("",))[0] if call.name.startswith("symlink") else self._path(call.arguments, source, base, process)
+            origin = (
+                (decode_string(call.arguments[0]) or ("",))[0]
+                if call.name.startswith("symlink")
+                else self._path(call.arguments, source, base, process)
+            )
         mode = 0
         if call.name in ("chmod", "fchmodat"):
             digits = call.arguments[target + 1]
             mode = int(digits, 8) if re.fullmatch(r"0[0-7]{1,6}", digits) else 0
-        return Change(at=call.at, pid=call.pid, exe=process.exe, error=call.error, call=call.name, target=path, source=origin, mode=mode)
+        return Change(
+            at=call.at,
+            pid=call.pid,
+            exe=process.exe,
+            error=call.error,
+            call=call.name,
+            target=path,
+            source=origin,
+            mode=mode,
+        )
 
     def _kill(self, call: Call, process: _Process) -> Event | None:
         index = 1 if call.name == "tgkill" else 0
@@ -252,7 +354,9 @@ class TraceReader:
         target = int(number.group())
         signal = call.arguments[index + 1]
         known = abs(target) in self._processes or target == 0
-        return Kill(at=call.at, pid=call.pid, exe=process.exe, error=call.error, target=target, signal=signal, known=known)
+        return Kill(
+            at=call.at, pid=call.pid, exe=process.exe, error=call.error, target=target, signal=signal, known=known
+        )
 
 
 def _where(text: str) -> tuple[str, int]:

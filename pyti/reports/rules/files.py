@@ -11,7 +11,9 @@ from pyti.reports.rules.sighting import PhaseContext, Sighting
 
 __all__ = ["FileRules"]
 
-_DEVICES = re.compile(r"/dev/(null|zero|full|tty\w*|ptmx|pts/\d+|shm(/.*)?|u?random|fd/\d+|std(in|out|err)|ptp\d*|console|log|fuse)$")
+_DEVICES = re.compile(
+    r"/dev/(null|zero|full|tty\w*|ptmx|pts/\d+|shm(/.*)?|u?random|fd/\d+|std(in|out|err)|ptp\d*|console|log|fuse)$"
+)
 _SCRATCH = ("/tmp", "/var/tmp", "/run/user", "/run/lock", "/dev/shm", "/run/shm")  # noqa: S108 - looked for
 _HOME_CUSTOM = re.compile(r"\.(cache|config|local/share|local/state|local/lib|local/bin)(/|$)")
 _LATER = re.compile(
@@ -73,7 +75,12 @@ class FileRules:
                 yield Sighting("FILE-002", told, tried, key=path)
             elif rest.startswith(".cache"):
                 return
-            elif change and not verb.startswith(("mkdir", "link", "symlink")) and event.error is None and not _HOME_CUSTOM.match(rest):
+            elif (
+                change
+                and not verb.startswith(("mkdir", "link", "symlink"))
+                and event.error is None
+                and not _HOME_CUSTOM.match(rest)
+            ):
                 yield Sighting("FILE-003", told, key=path)
             elif event.error is None or event.error in ("EACCES", "EPERM", "EROFS"):
                 yield Sighting("FILE-001", told, "info" if _HOME_CUSTOM.match(rest) else None, key=path)

@@ -24,7 +24,7 @@ _POWERFUL = re.compile(
 def is_foreign(address: str) -> bool:
     """Say whether an IP address means another machine; the unspecified one is this machine, as Linux has it."""
     try:
-        parsed = ipaddress.ip_address(address.split("%")[0])
+        parsed = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
     except ValueError:
         return False
     return not (parsed.is_loopback or parsed.is_unspecified)

@@ -20,17 +20,86 @@ from pyti.reports.rules.sighting import PhaseContext, Sighting
 
 __all__ = ["DOWNLOADERS", "PLATFORM_TOOLS", "ProcessRules"]
 
-DOWNLOADERS = frozenset("curl wget aria2c nc ncat netcat socat telnet ftp tftp scp sftp ssh lynx powershell pwsh".split())
+DOWNLOADERS = frozenset(
+    [
+        "curl",
+        "wget",
+        "aria2c",
+        "nc",
+        "ncat",
+        "netcat",
+        "socat",
+        "telnet",
+        "ftp",
+        "tftp",
+        "scp",
+        "sftp",
+        "ssh",
+        "lynx",
+        "powershell",
+        "pwsh",
+    ]
+)
 """Programs whose purpose is to move bytes between machines."""
 PLATFORM_TOOLS = frozenset(
-    "ldconfig ldconfig.real gcc cc c++ g++ x86_64-linux-gnu-gcc-12 ld ld.bfd collect2 cc1 as objdump uname file "
-    "lsb_release lscpu git hg svn which arch getconf locale tput stty hostname id nproc sysctl xdg-settings dpkg dpkg-query "
-    "env ip ifconfig arp netstat true false test pkg-config python3-config tty infocmp lspci nvidia-smi free df cat ls".split()
+    [
+        "ldconfig",
+        "ldconfig.real",
+        "gcc",
+        "cc",
+        "c++",
+        "g++",
+        "x86_64-linux-gnu-gcc-12",
+        "ld",
+        "ld.bfd",
+        "collect2",
+        "cc1",
+        "as",
+        "objdump",
+        "uname",
+        "file",
+        "lsb_release",
+        "lscpu",
+        "git",
+        "hg",
+        "svn",
+        "which",
+        "arch",
+        "getconf",
+        "locale",
+        "tput",
+        "stty",
+        "hostname",
+        "id",
+        "nproc",
+        "sysctl",
+        "xdg-settings",
+        "dpkg",
+        "dpkg-query",
+        "env",
+        "ip",
+        "ifconfig",
+        "arp",
+        "netstat",
+        "true",
+        "false",
+        "test",
+        "pkg-config",
+        "python3-config",
+        "tty",
+        "infocmp",
+        "lspci",
+        "nvidia-smi",
+        "free",
+        "df",
+        "cat",
+        "ls",
+    ]
 )
 """Programs that libraries start to learn about the platform; harmless by themselves."""
-_SHELLS = frozenset("sh bash dash zsh ksh ash busybox".split())
+_SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "ash", "busybox"])
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(-config)?$")
-_TOOLS = frozenset("uv pip pip3 pytest pylint pycodestyle".split())
+_TOOLS = frozenset(["uv", "pip", "pip3", "pytest", "pylint", "pycodestyle"])
 _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib/", "/opt/")
 _DOWNLOAD = re.compile(r"\b(curl|wget|aria2c|ncat|netcat|nc|socat|tftp)\s+\S", re.IGNORECASE)
 _PIPED = re.compile(
@@ -41,7 +110,9 @@ _PIPED = re.compile(
 _ENCODED = re.compile(
     r"base64|b64decode|fromhex|zlib\.decompress|marshal\.loads|codecs\.decode|exec\s*\(|eval\s*\(|urllib|urlopen|requests\.get|socket\.socket"
 )
-_OWN_HELPERS = re.compile(r"^(from multiprocessing\.|from joblib\.externals\.loky|import sys; sys\.path|import setuptools|from loky)")
+_OWN_HELPERS = re.compile(
+    r"^(from multiprocessing\.|from joblib\.externals\.loky|import sys; sys\.path|import setuptools|from loky)"
+)
 _MAX_WRITTEN = 20_000
 
 
@@ -100,19 +171,30 @@ class ProcessRules:
 
     def _quiet(self, event: Exec, name: str, told: str, command: str) -> Iterator[Sighting]:
         if _PYTHON.match(name) or name in _TOOLS:
-            script = next((event.argv[i + 1] for i, word in enumerate(event.argv[:-1]) if re.fullmatch(r"-[A-Za-z]*c", word)), None)
-            if script is not None and self._context.task in ("startup", "import", "entry-points") and _ENCODED.search(script):
+            script = next(
+                (event.argv[i + 1] for i, word in enumerate(event.argv[:-1]) if re.fullmatch(r"-[A-Za-z]*c", word)),
+                None,
+            )
+            if (
+                script is not None
+                and self._context.task in ("startup", "import", "entry-points")
+                and _ENCODED.search(script)
+            ):
                 if not _OWN_HELPERS.match(script):
                     yield Sighting("PROC-004", told, key=command)
             return
         if name in PLATFORM_TOOLS:
             yield Sighting("PROC-001", told, "info", key=command)
         elif name in _SHELLS:
-            yield Sighting("PROC-001", told, "medium" if self._context.task in ("startup", "install") else "low", key=command)
+            yield Sighting(
+                "PROC-001", told, "medium" if self._context.task in ("startup", "install") else "low", key=command
+            )
         elif event.path.startswith(self._context.layout.venv + "/"):
             yield Sighting("PROC-001", told, key=command)
         elif event.path.startswith(_SYSTEM):
-            yield Sighting("PROC-001", told, "medium" if self._context.task in ("startup", "install") else "low", key=command)
+            yield Sighting(
+                "PROC-001", told, "medium" if self._context.task in ("startup", "install") else "low", key=command
+            )
         else:
             yield Sighting("PROC-001", told, "medium", key=command)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pyti.reports.events import Event, Open
+from pyti.reports.model import Severity
 from pyti.reports.rules.sighting import PhaseContext, Sighting
 
 __all__ = ["SecretRules"]
@@ -21,7 +22,9 @@ _HOME = re.compile(
 )
 _WEAK = re.compile(r"\.(netrc|git-credentials|pypirc|npmrc|python_history)$")
 """Read by honest libraries and tools on their usual way (requests reads ~/.netrc before a request): no combination builds on it."""
-_SYSTEM = re.compile(r"/etc/(g?shadow-?|sudoers(\.d/.*)?|ssh/ssh_host_[a-z0-9]+_key|ssl/private/.+|krb5\.keytab)$|/root/\.(ssh|aws|netrc)")
+_SYSTEM = re.compile(
+    r"/etc/(g?shadow-?|sudoers(\.d/.*)?|ssh/ssh_host_[a-z0-9]+_key|ssl/private/.+|krb5\.keytab)$|/root/\.(ssh|aws|netrc)"
+)
 _OTHER = re.compile(r"/proc/(\d+)/(task/\d+/)?(environ|mem|maps)$")
 _TRUSTED_READERS = re.compile(r"/(usr|opt)/([a-z0-9._-]+/)*(uv|git|ssh)$")
 """Programs of the image that read such files by themselves and run none of the distribution's code."""
@@ -41,7 +44,7 @@ class SecretRules:
             if path.startswith("/proc/"):
                 yield from self._process(path, event)
                 return
-            if path.startswith("/sys/class/dmi/id/") or path.startswith("/sys/hypervisor"):
+            if path.startswith(("/sys/class/dmi/id/", "/sys/hypervisor")):
                 yield Sighting("KERN-003", f"read {path}", key=path)
                 return
             home = self._context.layout.home + "/"
@@ -55,15 +58,24 @@ class SecretRules:
     def _secret(self, path: str, event: Open) -> Sighting:
         strong = not _WEAK.search(path)
         if event.error is None:
-            return Sighting("SECRET-001", f"read {path}", "medium" if not strong and self._context.stage != "late" else None, path, strong)
-        severity = "info" if event.error == "ENOENT" and not strong else None
+            weak: Severity | None = "medium" if not strong and self._context.stage != "late" else None
+            return Sighting(
+                "SECRET-001",
+                f"read {path}",
+                weak,
+                path,
+                strong,
+            )
+        severity: Severity | None = "info" if event.error == "ENOENT" and not strong else None
         return Sighting("SECRET-002", f"tried to read {path} ({event.error})", severity, path, strong=False)
 
     def _process(self, path: str, event: Open) -> Iterator[Sighting]:
         found = _OTHER.match(path)
         if found and int(found.group(1)) != event.pid and event.path == path and found.group(3) != "maps":
-            severity = "medium" if event.error and self._context.stage != "late" else None
+            severity: Severity | None = "medium" if event.error and self._context.stage != "late" else None
             outcome = f"({event.error})" if event.error else ""
-            yield Sighting("SECRET-003", f"read {path} {outcome}".rstrip(), severity, key=path, strong=event.error is None)
+            yield Sighting(
+                "SECRET-003", f"read {path} {outcome}".rstrip(), severity, key=path, strong=event.error is None
+            )
         elif event.path in ("/proc/self/status", f"/proc/{event.pid}/status"):
             yield Sighting("KERN-003", f"read {event.path}, which tells whether it is traced", key="status")

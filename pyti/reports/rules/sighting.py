@@ -31,8 +31,8 @@ class Layout:
 
     home: str = "/home/tester"
     venv: str = "/home/tester/venv"
-    work: tuple[str, ...] = ("/home/tester/work", "/home/tester/job", "/var/lib/pyti")
-    """Folders that the agent made for the job."""
+    work: tuple[str, ...] = ("/home/tester/work",)
+    """Folders that the agent makes for the phases; writing there is their own business."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,15 +51,35 @@ _ALL = (
     Rule("SECRET-002", "tried to read a file that holds secrets, and failed", "medium", "medium", "info"),
     Rule("SECRET-003", "read another process's environment or memory", "high", "high", "low"),
     Rule("PTH-001", "runs code at every start of the interpreter (.pth)", "low", "low", "low"),
-    Rule("PTH-002", "runs obfuscated or networking code at every start of the interpreter (.pth)", "high", "high", "high"),
+    Rule(
+        "PTH-002", "runs obfuscated or networking code at every start of the interpreter (.pth)", "high", "high", "high"
+    ),
     Rule("KERN-001", "used a call that ordinary packages have no use for", "high", "medium", "low"),
     Rule("KERN-002", "created a file in memory only", "low", "low", "info"),
     Rule("KERN-003", "looked whether it is being watched", "info", "info", "info"),
     Rule("COMBO-001", "read secrets, then tried to reach another machine", "critical", "critical", "medium"),
     Rule("COMBO-002", "downloaded code straight into an interpreter", "critical", "high", "medium"),
-    Rule("COMBO-003", "tried to reach another machine, then ran a program that it had just written", "critical", "high", "info"),
-    Rule("COMBO-004", "made itself start again later, and tried to reach another machine", "critical", "critical", "medium"),
-    Rule("COMBO-005", "obfuscated .pth code that tried to reach another machine, run a download or read secrets", "critical", "critical", "critical"),
+    Rule(
+        "COMBO-003",
+        "tried to reach another machine, then ran a program that it had just written",
+        "critical",
+        "high",
+        "info",
+    ),
+    Rule(
+        "COMBO-004",
+        "made itself start again later, and tried to reach another machine",
+        "critical",
+        "critical",
+        "medium",
+    ),
+    Rule(
+        "COMBO-005",
+        "obfuscated .pth code that tried to reach another machine, run a download or read secrets",
+        "critical",
+        "critical",
+        "critical",
+    ),
     Rule("COMBO-006", "read secrets, then started a download tool", "critical", "critical", "medium"),
 )
 

@@ -90,7 +90,11 @@ class PhaseWatch:
             self._both("COMBO-006", self._secret, told)
         elif rule == "PROC-003" and self._contact:
             self._both("COMBO-003", self._contact, told)
-        if self._harmful_pth and self._context.task in ("startup", "import") and rule in ("NET-001", "PROC-002", "SECRET-001", "COMBO-002"):
+        if (
+            self._harmful_pth
+            and self._context.task in ("startup", "import")
+            and rule in ("NET-001", "PROC-002", "SECRET-001", "COMBO-002")
+        ):
             self._both("COMBO-005", "a .pth file holds obfuscated or networking code", told)
 
     def _both(self, rule: str, first: str, then: str) -> None:
@@ -102,8 +106,9 @@ class PhaseWatch:
     def see_all(self, events: Iterable[Event]) -> int:
         """Show many events; give their number."""
         number = 0
-        for number, event in enumerate(events, 1):
+        for event in events:
             self.see(event)
+            number += 1
         return number
 
     def findings(self) -> list[Finding]:
