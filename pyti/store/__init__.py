@@ -8,7 +8,7 @@ is decided in ``job_state``, which is pure; the SQL writes down what it says. Op
 from __future__ import annotations
 
 from pyti.store.blobs import Blobs
-from pyti.store.job_state import EndState, Standing
+from pyti.store.job_state import Standing
 from pyti.store.journal import Acceptance, Journal
 from pyti.store.records import CancelRequest, CursorUpdate, JobRecord, Upload
 from pyti.store.store import Clock, Store
@@ -19,7 +19,6 @@ __all__ = [
     "CancelRequest",
     "Clock",
     "CursorUpdate",
-    "EndState",
     "JobRecord",
     "Journal",
     "Standing",

@@ -12,15 +12,12 @@ a stale attempt, a job that has ended, a second result. Nothing here reads a clo
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from pyti.messages import JobState
 
 __all__ = [
     "ENDED",
-    "EndState",
     "Standing",
     "accept",
     "awaits_dispatch",
@@ -34,8 +31,6 @@ __all__ = [
 
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 """The states that a job never leaves."""
-
-EndState = Literal[JobState.DONE, JobState.FAILED, JobState.CANCELLED]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,8 +101,11 @@ def reissue(standing: Standing, attempt: int) -> Standing | None:
     )
 
 
-def finish(standing: Standing, attempt: int, state: EndState) -> Standing | None:
-    """Note that the job ends; refused for a stale attempt and after the end, so a result counts once per job."""
+def finish(standing: Standing, attempt: int, state: JobState) -> Standing | None:
+    """Note that the job ends; refused for a stale attempt and after the end, so a result counts once per job.
+
+    ``ValueError`` for a state that is no end.
+    """
     if state not in ENDED:
         raise ValueError(f"a job does not end as {state}")
     if has_ended(standing) or attempt != standing.attempt:

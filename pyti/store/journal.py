@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, Double, Integer, MetaData, String, Table, Text, and_, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    Double,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -117,7 +131,8 @@ class Journal:
 
     async def pending(self) -> list[JobRun]:
         """Return the jobs that are journaled and have no result, in the order of their acceptance."""
-        return [decode(JobRun, row, f"the journal {self._name}") for row in await self._texts(_State.ACCEPTED)]
+        where = f"the journal {self._name}"
+        return [decode(JobRun, row.run, where) for row in await self._rows(_State.ACCEPTED)]
 
     async def keep_result(self, result: JobResult) -> None:
         """Journal a result before it is published; its job is no longer pending, in the same transaction.
@@ -137,38 +152,41 @@ class Journal:
 
         await self._write(write)
 
-    async def unsent(self) -> list[JobResult]:
-        """Return the results that the bus has not confirmed, in the order of their jobs' acceptance."""
-        return [decode(JobResult, row, f"the journal {self._name}") for row in await self._texts(_State.UNSENT)]
+    async def unsent(self) -> list[tuple[str, JobResult]]:
+        """Return (master, result) for each result that is not confirmed, in the order of the jobs' acceptance."""
+        where = f"the journal {self._name}"
+        return [
+            (decode(JobRun, row.run, where).master, decode(JobResult, row.result, where))
+            for row in await self._rows(_State.UNSENT)
+        ]
 
     async def sent(self, job: str, attempt: int) -> None:
         """Note that the bus has confirmed the result."""
-        await self._over(job, attempt)
+        await self._over(job, attempt, _State.ACCEPTED, _State.UNSENT)
 
     async def finished(self, job: str, attempt: int) -> None:
-        """Note that the attempt needs nothing more: it was handed over, or somebody else has it."""
-        await self._over(job, attempt)
+        """Note that the attempt is not pending any more; a result that waits to be sent goes on waiting."""
+        await self._over(job, attempt, _State.ACCEPTED)
 
-    async def _over(self, job: str, attempt: int) -> None:
+    async def _over(self, job: str, attempt: int, *states: _State) -> None:
         async def write(connection: AsyncConnection) -> None:
             await connection.execute(
                 update(entries)
-                .where(and_(entries.c.job == job, entries.c.attempt == attempt))
+                .where(and_(entries.c.job == job, entries.c.attempt == attempt, entries.c.state.in_(states)))
                 .values(state=_State.OVER.value, result=None, at=self._clock())
             )
             over = select(entries.c.sequence).where(entries.c.state == _State.OVER.value)
-            oldest = (await connection.execute(over.order_by(entries.c.at.desc(), entries.c.sequence.desc()))).scalars()
-            if forgotten := list(oldest)[REMEMBERED:]:
+            newest = over.order_by(entries.c.at.desc(), entries.c.sequence.desc())
+            if forgotten := (await connection.execute(newest)).scalars().all()[REMEMBERED:]:
                 await connection.execute(delete(entries).where(entries.c.sequence.in_(forgotten)))
 
         await self._write(write)
 
-    async def _texts(self, state: _State) -> list[str]:
-        column = entries.c.run if state is _State.ACCEPTED else entries.c.result
-        query = select(column).where(entries.c.state == state.value).order_by(entries.c.sequence)
+    async def _rows(self, state: _State) -> Sequence[Row[Any]]:
+        query = select(entries).where(entries.c.state == state.value).order_by(entries.c.sequence)
 
-        async def read(connection: AsyncConnection) -> list[str]:
-            return list((await connection.execute(query)).scalars())
+        async def read(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            return (await connection.execute(query)).all()
 
         return await self._write(read)
 

@@ -18,7 +18,6 @@ from pyti.store import feed_table, job_table
 from pyti.store import job_state as transitions
 from pyti.store.database_errors import database_errors
 from pyti.store.engine import database_file, make_engine, shown, writing
-from pyti.store.job_state import EndState
 from pyti.store.migration import migrate
 from pyti.store.records import (
     CancelRequest,
@@ -168,7 +167,7 @@ class Store:
         self,
         job: str,
         attempt: int,
-        state: EndState,
+        state: JobState,
         *,
         report: BlobReference | None = None,
         level: str = "",

@@ -43,7 +43,7 @@ async def test_a_job_goes_from_accepted_to_unsent_to_sent(journal: Journal, make
     assert await journal.pending() == [run]
     await journal.keep_result(result_of(run))
     assert await journal.pending() == []
-    assert await journal.unsent() == [result_of(run)]
+    assert await journal.unsent() == [("master", result_of(run))]
     await journal.sent(run.job, run.attempt)
     assert await journal.unsent() == []
 
@@ -79,6 +79,16 @@ async def test_a_job_that_somebody_else_has_is_given_up(journal: Journal, make_j
     assert await journal.unsent() == []
 
 
+async def test_a_finished_job_keeps_its_unsent_result(journal: Journal, make_job) -> None:
+    run = make_job(master="other")
+    await journal.accept(run)
+    await journal.keep_result(result_of(run))
+    await journal.finished(run.job, run.attempt)
+    assert await journal.unsent() == [("other", result_of(run))]
+    await journal.sent(run.job, run.attempt)
+    assert await journal.unsent() == []
+
+
 async def test_everything_is_there_after_a_restart_in_order(path: Path, make_job) -> None:
     runs = [make_job() for _ in range(4)]
     async with Journal.open(path) as journal:
@@ -88,7 +98,7 @@ async def test_everything_is_there_after_a_restart_in_order(path: Path, make_job
         await journal.keep_result(result_of(runs[0]))
     async with Journal.open(path) as journal:
         assert await journal.pending() == [runs[1], runs[3]]
-        assert await journal.unsent() == [result_of(runs[0]), result_of(runs[2])]
+        assert await journal.unsent() == [("master", result_of(runs[0])), ("master", result_of(runs[2]))]
 
 
 async def test_only_so_many_jobs_are_kept_in_mind(journal: Journal, make_job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +139,7 @@ async def test_a_killed_slave_finds_its_jobs_and_results_again(path: Path) -> No
     assert await killed.wait() == -signal.SIGKILL
     async with Journal.open(path, busy_timeout_s=5) as journal:
         assert [run.job for run in await journal.pending()] == ["job-taken"]
-        assert [result.job for result in await journal.unsent()] == ["job-ended"]
+        assert [(master, result.job) for master, result in await journal.unsent()] == [("master", "job-ended")]
 
 
 async def test_each_write_reaches_the_disk_before_it_returns(journal: Journal) -> None:
