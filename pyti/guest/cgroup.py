@@ -35,7 +35,7 @@ class Cgroup:
 
     @classmethod
     def create(cls, base: Path, name: str, limits: Limits) -> Cgroup | None:
-        """A fresh group below ``base``, or ``None`` where memory and process controllers are missing."""
+        """Return a fresh group below ``base``, or ``None`` where memory and process controllers are missing."""
         if not enable(base):
             return None
         path = base / name
@@ -58,7 +58,7 @@ class Cgroup:
         return self.path / "cgroup.procs"
 
     def count(self) -> int:
-        """Processes in the group now."""
+        """Return processes in the group now."""
         return len(self.procs.read_bytes().split())
 
     def kill(self) -> None:

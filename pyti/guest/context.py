@@ -53,6 +53,8 @@ class Context:
     build: BuildEnvironment | None = None
     before: frozenset[str] = frozenset()
     """Files of the environment before the distribution itself was installed."""
+    after: frozenset[str] = frozenset()
+    """Files of the environment right after that."""
 
     def begin(self, task: str) -> None:
         """Turn to the next task."""
@@ -60,7 +62,7 @@ class Context:
         self.phases = []
 
     def folder(self, name: str) -> Path:
-        """A fresh working folder, owned by the unprivileged user."""
+        """Return a fresh working folder, owned by the unprivileged user."""
         path = self.layout.work / self.job.job / f"{self.task}-{name}"
         if path.exists():
             shutil.rmtree(path)
@@ -108,16 +110,16 @@ class Context:
         return result
 
     def python(self, script: str, *arguments: str, python: Path | None = None, isolated: bool = False) -> list[str]:
-        """The argv that runs a probe in the target's interpreter (or ``python``), its own folder off ``sys.path``."""
+        """Return the argv that runs a probe in the target's interpreter (or ``python``), its own folder off ``sys.path``."""
         interpreter = str(python or self.layout.venv / "bin/python")
         return [interpreter, "-I" if isolated else "-P", str(self.layout.probes / script), *arguments]
 
     def uv(self, *arguments: str) -> list[str]:
-        """The argv that runs the installer against the wheelhouse alone."""
+        """Return the argv that runs the installer against the wheelhouse alone."""
         return [str(self.layout.uv), *arguments]
 
     def uv_install(self, python: Path, *requirements: str) -> list[str]:
-        """The argv that installs from the wheelhouse into the environment of ``python``."""
+        """Return the argv that installs from the wheelhouse into the environment of ``python``."""
         return self.uv(
             "pip",
             "install",
@@ -131,7 +133,7 @@ class Context:
         )
 
     def result(self, path: Path) -> bytes:
-        """What a probe wrote, which any process of the package may have forged: bounded, never through a link."""
+        """Return what a probe wrote, which any process of the package may have forged: bounded, never through a link."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:

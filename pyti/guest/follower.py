@@ -34,7 +34,7 @@ class Follower:
         job = request.get("job")
         offsets = request.get("offsets", {})
         if not isinstance(job, str) or not isinstance(offsets, dict):
-            raise ValueError("a follower names a job and offsets")  # noqa: TRY004 - callers treat any bad request alike
+            raise ValueError("a follower names a job and offsets")
         sent = {str(path): int(offset) for path, offset in offsets.items()}
         while (outbox := self._outboxes.find(job, LOOK_S)) is None:
             if _gone(connection):

@@ -26,7 +26,7 @@ _GOOD = frozenset({"passed", "not_applicable"})
 
 
 def prerequisites(task: str) -> tuple[str, ...]:
-    """The tasks that must not have failed before ``task`` can run; ``ValueError`` for an unknown name."""
+    """Return the tasks that must not have failed before ``task`` can run; ``ValueError`` for an unknown name."""
     if task not in ORDER:
         raise ValueError(f"unknown task {task!r}")
     if task == "install":
@@ -35,7 +35,7 @@ def prerequisites(task: str) -> tuple[str, ...]:
 
 
 def plan(selected: Iterable[str]) -> tuple[str, ...]:
-    """The selected tasks with all their prerequisites, each once, in order."""
+    """Return the selected tasks with all their prerequisites, each once, in order."""
     wanted: set[str] = set()
     waiting = list(selected)
     while waiting:

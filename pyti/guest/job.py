@@ -57,7 +57,7 @@ class Job:
         return self.folder / "wheelhouse"
 
     def limits_of(self, task: str) -> Limits:
-        """The limits of every phase of a task."""
+        """Return the limits of every phase of a task."""
         return self.task_limits.get(task, self.limits)
 
 
@@ -95,7 +95,7 @@ def _object(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError("an object was expected")  # noqa: TRY004 - callers treat any bad job alike
+        raise ValueError("an object was expected")
     return value
 
 

@@ -48,7 +48,7 @@ exec "$@"
 def launch(
     argv: Sequence[str], *, announce: Path, procs: Path | None, limits: Limits, account: Account, drop: bool
 ) -> list[str]:
-    """The launcher's argv. ``drop`` is false where this process may not change users (tests)."""
+    """Return the launcher's argv. ``drop`` is false where this process may not change users (tests)."""
     blocks = max(1, limits.file_bytes // 512)
     command = ["/bin/sh", "-c", _SCRIPT, "launcher", str(announce), str(procs or ""), str(MAX_OPEN_FILES), str(blocks)]
     command += ["setpriv", "--no-new-privs"]

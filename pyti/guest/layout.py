@@ -20,7 +20,7 @@ class Account:
 
     @classmethod
     def find(cls, name: str) -> Account:
-        """The named user where this process may become it, else the current user."""
+        """Return the named user where this process may become it, else the current user."""
         if os.geteuid() == 0:
             entry = pwd.getpwnam(name)
         else:
@@ -57,7 +57,7 @@ class Layout:
         python: Path | None = None,
         cgroup: Path | None = None,
     ) -> Layout:
-        """The default layout below ``root`` (``/`` in a machine)."""
+        """Return the default layout below ``root`` (``/`` in a machine)."""
         return cls(
             inbox=root / "var/lib/pyti/inbox",
             outbox=root / "var/lib/pyti/outbox",

@@ -37,7 +37,7 @@ class Outboxes:
         self._bell = threading.Condition()
 
     def open(self, job: str, attempt: int) -> Outbox:
-        """A new outbox; ``FileExistsError`` when the job has had one."""
+        """Return a new outbox; ``FileExistsError`` when the job has had one."""
         outbox = Outbox(self._folder / job, job, attempt, self._bell)
         with self._bell:
             self._jobs[job] = outbox
@@ -45,7 +45,7 @@ class Outboxes:
         return outbox
 
     def find(self, job: str, timeout: float) -> Outbox | None:
-        """The job's outbox; waits up to ``timeout`` seconds for the job to start."""
+        """Return the job's outbox; waits up to ``timeout`` seconds for the job to start."""
         with self._bell:
             self._bell.wait_for(lambda: job in self._jobs, timeout)
             return self._jobs.get(job)
@@ -97,7 +97,7 @@ class Outbox:
             self._bell.notify_all()
 
     def stream(self, path: str, limit: int) -> StreamWriter:
-        """A new stream that keeps at most ``limit`` bytes."""
+        """Return a new stream that keeps at most ``limit`` bytes."""
         return StreamWriter(self, path, limit)
 
     def artefact(self, task: str, name: str, content: bytes) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Outbox:
             self._bell.notify_all()
 
     def snapshot(self) -> tuple[dict[str, int], bool]:
-        """The sizes of all files now, the records last, and whether the job has finished."""
+        """Return the sizes of all files now, the records last, and whether the job has finished."""
         with self._bell:
             sizes = dict(self._sizes)
             finished = self._finished
@@ -178,7 +178,7 @@ class StreamWriter:
             self._file = None
 
     def reference(self) -> dict[str, Any]:
-        """The contract's StreamReference."""
+        """Return the contract's StreamReference."""
         return {
             "path": self.path,
             "size": self.size,

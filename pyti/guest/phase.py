@@ -57,7 +57,7 @@ class Phase:
         return self.exit_status == 0 and self.limit in (None, "output")
 
     def record(self) -> dict[str, Any]:
-        """The contract's Phase."""
+        """Return the contract's Phase."""
         record: dict[str, Any] = {
             "phase": self.phase,
             "argv": [argument[:2000] for argument in self.argv[:200]],
@@ -125,7 +125,7 @@ class PhaseRunner:
                     streams["trace"] = stack.enter_context(outbox.stream(f"{prefix}.strace", limits.trace_bytes))
                     watch.fifo(fifo, streams["trace"].write)
                 watch.fifo(announce, watch.announced)
-                watch.follow(subprocess.Popen(  # noqa: S603
+                watch.follow(subprocess.Popen(
                     under_strace or command,
                     cwd=cwd,
                     env=dict(env),
@@ -175,7 +175,7 @@ class _Watch:
         self._selector.register(reader, selectors.EVENT_READ, take)
 
     def pipe(self, stream: StreamWriter, tail: str) -> int:
-        """The write end of a pipe into ``stream``; closed once the child has it."""
+        """Return the write end of a pipe into ``stream``; closed once the child has it."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
         self._stack.callback(os.close, reader)
@@ -190,7 +190,7 @@ class _Watch:
         return writer
 
     def announced(self, text: bytes) -> None:
-        """The launcher told its process id, which the main process keeps."""
+        """Return the launcher told its process id, which the main process keeps."""
         if text.strip().isdigit():
             self._pidfd(int(text), self._see_main)
 

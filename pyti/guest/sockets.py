@@ -32,7 +32,7 @@ def serve(path: Path, handle: Callable[[socket.socket], None]) -> socket.socket:
 
 
 def read_request(connection: socket.socket) -> dict[str, Any]:
-    """The one JSON line that a client sends first; ``ValueError`` when it is none."""
+    """Return the one JSON line that a client sends first; ``ValueError`` when it is none."""
     line = bytearray()
     while not line.endswith(b"\n"):
         piece = connection.recv(65536)
@@ -41,7 +41,7 @@ def read_request(connection: socket.socket) -> dict[str, Any]:
         line += piece
     request = json.loads(line)
     if not isinstance(request, dict):
-        raise ValueError("a request is a JSON object")  # noqa: TRY004 - callers treat any bad request alike
+        raise ValueError("a request is a JSON object")
     return request
 
 

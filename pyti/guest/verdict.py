@@ -48,7 +48,7 @@ class Verdict:
 
 
 def last_line(output: bytes) -> str:
-    """The last line that says something, at most 500 characters."""
+    """Return the last line that says something, at most 500 characters."""
     for line in reversed(output.decode("utf-8", "replace").splitlines()):
         if not _NOISE.match(line):
             return line.strip()[:500]
@@ -56,7 +56,7 @@ def last_line(output: bytes) -> str:
 
 
 def blame(output: bytes) -> str:
-    """The likely cause of a failure with this output; the package where nothing else is named."""
+    """Return the likely cause of a failure with this output; the package where nothing else is named."""
     text = output.decode("utf-8", "replace")
     for pattern, cause in ((_RESOURCE, "resource"), (_ENVIRONMENT, "environment"), (_NETWORK, "network")):
         if pattern.search(text):
@@ -65,7 +65,7 @@ def blame(output: bytes) -> str:
 
 
 def of_failed(phase: Phase, doing: str) -> Verdict:
-    """The verdict on a phase that did not end well; ``doing`` names the work, as in "building the wheel"."""
+    """Return the verdict on a phase that did not end well; ``doing`` names the work, as in "building the wheel"."""
     if phase.limit == "wall":
         return Verdict("timeout", "resource", f"{doing} was stopped after {phase.wall_s:.0f} s, its time limit")
     if phase.limit in ("memory", "pids", "file"):

@@ -46,7 +46,9 @@ def warm_up(layout: Layout, account: Account, *, thorough: bool) -> Warmth:
         _run(layout, account, str(layout.uv), "pip", "list", "--python", str(layout.venv / "bin/python"))
         for probe in ("run_pylint.py", "run_pep8.py", "run_pytest.py"):
             _run(layout, account, python, "-P", str(layout.probes / probe), "--warm", tools)
-        _run(layout, account, "strace", "-f", "--seccomp-bpf", "-e", "trace=execve", "-o", "/dev/null", "setpriv", "true")
+        _run(
+            layout, account, "strace", "-f", "--seccomp-bpf", "-e", "trace=execve", "-o", "/dev/null", "setpriv", "true"
+        )
     return Warmth(_manifest(layout), frozenset(modules.split()))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..context import Context
-from ..verdict import Verdict
+from pyti.guest.context import Context
+from pyti.guest.verdict import Verdict
+
 from . import build, entry_points, imports, install, metadata, pep8, pylint, startup, tests, uninstall
 
 __all__ = ["TASKS"]
