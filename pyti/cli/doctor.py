@@ -19,9 +19,9 @@ from pyti.bus import Bus
 from pyti.cli.options import Config, Json, settings_from
 from pyti.config import Settings
 from pyti.errors import ExitStatus, PytiError
-from pyti.index import IndexClient, index_url, shown_url
+from pyti.index import IndexClient, index_url, without_secrets
 from pyti.machines import Hypervisor, ImageStore
-from pyti.reports import visible
+from pyti.reports import neutral_text
 from pyti.roles import client_topology, registry
 from pyti.store import Blobs, Store
 
@@ -59,9 +59,12 @@ async def _gather(settings: Settings, *, show: bool) -> list[Check]:
         found.append(check)
         if show:
             mark = {"ok": "✓", "warning": "!", "failed": "✗"}[check.state]
-            console.print(Text(f"{mark} {check.state:<8}", style=_STYLES[check.state]) + Text(f"{check.name}: {visible(check.detail)}", style=""))
+            console.print(
+                Text(f"{mark} {check.state:<8}", style=_STYLES[check.state])
+                + Text(f"{check.name}: {neutral_text(check.detail)}", style="")
+            )
             if check.remedy:
-                console.print(Text(f"           {visible(check.remedy)}", style="bold"))
+                console.print(Text(f"           {neutral_text(check.remedy)}", style="bold"))
     return found
 
 
@@ -80,7 +83,9 @@ def _disk(settings: Settings) -> Check:
         settings.home.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(settings.home).free
     except OSError as error:
-        return Check("home", "failed", f"cannot use {settings.home}: {error.strerror}", "Set PYTI_HOME to another folder.")
+        return Check(
+            "home", "failed", f"cannot use {settings.home}: {error.strerror}", "Set PYTI_HOME to another folder."
+        )
     detail = f"{settings.home}, {free / 2**30:.1f} GiB free"
     if free < settings.machines.min_free_bytes:
         return Check("home", "failed", detail, "Free some space, or set PYTI_HOME to another folder.")
@@ -105,7 +110,11 @@ async def _hypervisor(settings: Settings) -> AsyncIterator[Check]:
             hypervisor = await stack.enter_async_context(Hypervisor.open(settings, owner=f"doctor-{os.getpid()}"))
             yield Check("libvirt", "ok", f"answers at {settings.libvirt_uri}")
             accelerator = await hypervisor.probe()
-            yield Check("acceleration", "ok" if accelerator.accel == "kvm" else "warning", f"{accelerator.accel}: {accelerator.reason}")
+            yield Check(
+                "acceleration",
+                "ok" if accelerator.accel == "kvm" else "warning",
+                f"{accelerator.accel}: {accelerator.reason}",
+            )
     except PytiError as error:
         yield Check("libvirt", "failed", error.message, error.remedy)
 
@@ -116,7 +125,11 @@ async def _index(settings: Settings) -> Check:
             page = await client.project(PROBE_PROJECT)
     except PytiError as error:
         return Check("index", "failed", error.message, error.remedy)
-    return Check("index", "ok", f"{shown_url(index_url(settings.index))} answers ({len(page.files)} files of {PROBE_PROJECT})")
+    return Check(
+        "index",
+        "ok",
+        f"{without_secrets(index_url(settings.index))} answers ({len(page.files)} files of {PROBE_PROJECT})",
+    )
 
 
 async def _store(settings: Settings) -> Check:
@@ -133,7 +146,11 @@ async def _bus(settings: Settings) -> Check:
         return Check("bus", "ok", "in-process; no broker is needed")
     try:
         async with Bus.open(
-            settings.bus.url, registry=registry(), topology=client_topology(settings.bus.namespace), name="doctor", app="pyti"
+            settings.bus.url,
+            registry=registry(),
+            topology=client_topology(settings.bus.namespace),
+            name="doctor",
+            app="pyti",
         ):
             return Check("bus", "ok", "the broker answers")
     except PytiError as error:

@@ -16,7 +16,7 @@ from rich.text import Text
 from pyti.cli.options import Config, Json, settings_from
 from pyti.errors import PytiError
 from pyti.machines import Image, ImageStore
-from pyti.reports import visible
+from pyti.reports import neutral_text
 
 __all__ = ["app"]
 
@@ -26,7 +26,13 @@ Name = Annotated[str | None, Parameter(help="The image's name; the one in the se
 
 
 @app.command
-def build(name: Name = None, *, if_missing: Annotated[bool, Parameter(negative="", help="Do nothing when it is there and up to date.")] = False, json: Json = False, config: Config = None) -> int:
+def build(
+    name: Name = None,
+    *,
+    if_missing: Annotated[bool, Parameter(negative="", help="Do nothing when it is there and up to date.")] = False,
+    json: Json = False,
+    config: Config = None,
+) -> int:
     """Build an image from Debian packages; needs root, the network and a few minutes the first time."""
     settings = settings_from(config)
     store = ImageStore(settings.home)
@@ -44,7 +50,7 @@ def build(name: Name = None, *, if_missing: Annotated[bool, Parameter(negative="
     started = time.monotonic()
 
     def progress(text: str) -> None:
-        console.print(f"pyti: {time.monotonic() - started:5.1f} s  {visible(text)}", markup=False, soft_wrap=True)
+        console.print(f"pyti: {time.monotonic() - started:5.1f} s  {neutral_text(text)}", markup=False, soft_wrap=True)
 
     _print(asyncio.run(store.build(wanted, progress=progress)), as_json=json)
     return 0

@@ -34,7 +34,7 @@ from pyti.messages import (
     Submission,
     SubmitJobs,
 )
-from pyti.reports import Report, visible
+from pyti.reports import Report, neutral_text
 from pyti.roles import Client, check_tasks, open_client, stored_file
 from pyti.store import Blobs
 
@@ -51,7 +51,9 @@ def submit(
     wheel: Wheel = False,
     all_files: AllFiles = False,
     profile: Annotated[str, Parameter(help="Which tasks to run: quick, default or full.")] = "default",
-    task: Annotated[tuple[str, ...], Parameter(name="--task", negative="", help="Run this task instead of a profile.")] = (),
+    task: Annotated[
+        tuple[str, ...], Parameter(name="--task", negative="", help="Run this task instead of a profile.")
+    ] = (),
     high: Annotated[bool, Parameter(negative="", help="Go before jobs of normal priority.")] = False,
     wait: Annotated[bool, Parameter(negative="", help="Wait for the reports and print them.")] = False,
     json: Json = False,
@@ -71,19 +73,22 @@ def submit(
     choice = file_choice(sdist=sdist, wheel=wheel, all_files=all_files)
     settings = settings_from(config)
     request = machine.request(settings)
-    common = {
-        "profile": profile,
-        "tasks": task,
-        "machine": request,
-        "priority": Priority.HIGH if high else Priority.NORMAL,
-    }
-    submissions = [Submission(requirement=text, choice=choice, **common) for text in requirements]
+    plain = Submission(
+        choice=choice,
+        profile=profile,
+        tasks=task,
+        machine=request,
+        priority=Priority.HIGH if high else Priority.NORMAL,
+    )
+    submissions = [msgspec.structs.replace(plain, requirement=text) for text in requirements]
 
     async def go() -> list[JobSummary] | list[Report]:
         async with open_client(settings) as client:
             if file:
                 async with Blobs.open(settings.blobs_url) as blobs:
-                    submissions.extend([Submission(file=await stored_file(path, blobs), **common) for path in file])
+                    submissions.extend(
+                        [msgspec.structs.replace(plain, file=await stored_file(path, blobs)) for path in file]
+                    )
             rows = _listing(await client.ask(SubmitJobs(submissions=tuple(submissions))))
             return await _wait(client, settings, rows, quiet=quiet) if wait else rows
 
@@ -97,7 +102,7 @@ def submit(
         _print_json(rows)
     else:
         for row in rows:
-            print(row.job, visible(row.distribution.filename))  # noqa: T201 - this is the output
+            print(row.job, neutral_text(row.distribution.filename))  # noqa: T201 - this is the output
     return 0
 
 
@@ -119,8 +124,15 @@ def jobs(
     for row in rows:
         at = f"{row.step} {row.task}".strip() if row.finished is None else ""
         table.add_row(
-            row.job, row.state, visible(row.distribution.filename), visible(at), visible(row.slave),
-            visible(row.level), str(row.passed), str(row.not_passed), _age(row.submitted),
+            row.job,
+            row.state,
+            neutral_text(row.distribution.filename),
+            neutral_text(at),
+            neutral_text(row.slave),
+            neutral_text(row.level),
+            str(row.passed),
+            str(row.not_passed),
+            _age(row.submitted),
         )
     _console().print(table if rows else Text("No jobs yet. Try: pyti test six"))
     return 0
@@ -143,7 +155,7 @@ def show(job: str, *, json: Json = False, config: Config = None) -> int:
     for name, value in msgspec.to_builtins(row).items():
         text = value.get("filename", "") if isinstance(value, dict) else value
         if text not in ("", None):
-            table.add_row(Text(name, style="bold"), Text(visible(str(text))))
+            table.add_row(Text(name, style="bold"), Text(neutral_text(str(text))))
     _console().print(table)
     return 0
 
@@ -179,8 +191,13 @@ def slaves(*, json: Json = False, config: Config = None) -> int:
         state = "left" if row.leaving else "draining" if row.draining else "ready"
         busy = [f"{a.distribution}: {a.step} {a.task} {a.machine}".strip() for a in row.activities]
         table.add_row(
-            visible(row.slave), visible(" ".join(row.capabilities)), visible(row.accel), f"{row.free}/{row.slots}",
-            state, _age(row.at), visible("; ".join(busy)),
+            neutral_text(row.slave),
+            neutral_text(" ".join(row.capabilities)),
+            neutral_text(row.accel),
+            f"{row.free}/{row.slots}",
+            state,
+            _age(row.at),
+            neutral_text("; ".join(busy)),
         )
     _console().print(table if rows else Text("No slave was ever heard of. Start one: pyti slave --config F"))
     return 0

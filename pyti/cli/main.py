@@ -14,7 +14,7 @@ from pyti._version import __version__
 from pyti.cli import doctor, image, jobs, report, schemas, services, test
 from pyti.cli.logs import configure_logs
 from pyti.errors import ExitStatus, PytiError
-from pyti.reports import visible
+from pyti.reports import neutral_text
 
 __all__ = ["app", "main"]
 
@@ -29,7 +29,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command(test.test)
+app.command(test.run_test, name="test")
 app.command(image.app, name="image")
 app.command(doctor.doctor)
 app.command(services.master)
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = app(None if arguments is None else list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        errors.print(f"[bold red]pyti:[/] {escape(visible(str(error)))}")
+        errors.print(f"[bold red]pyti:[/] {escape(neutral_text(str(error)))}")
         errors.print("See [bold]pyti --help[/], or [bold]pyti COMMAND --help[/].")
         status = ExitStatus.USAGE
     except PytiError as error:
@@ -79,6 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def show_error(console: Console, error: PytiError) -> None:
     """Print what went wrong and what can be done about it."""
-    console.print(f"[bold red]pyti:[/] {escape(visible(error.message))}")
+    console.print(f"[bold red]pyti:[/] {escape(neutral_text(error.message))}")
     if error.remedy:
-        console.print(f"[bold]Remedy:[/] {escape(visible(error.remedy))}")
+        console.print(f"[bold]Remedy:[/] {escape(neutral_text(error.remedy))}")

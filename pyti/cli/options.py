@@ -16,7 +16,8 @@ from pyti.messages import FileChoice, MachineRequest
 __all__ = ["AllFiles", "Config", "Json", "MachineOptions", "Sdist", "Wheel", "file_choice", "settings_from"]
 
 Config = Annotated[
-    Path | None, Parameter(name="--config", help="Settings, a TOML file; $PYTI_CONFIG when not given.", env_var="PYTI_CONFIG")
+    Path | None,
+    Parameter(name="--config", help="Settings, a TOML file; $PYTI_CONFIG when not given.", env_var="PYTI_CONFIG"),
 ]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output.")]
 Sdist = Annotated[bool, Parameter(name="--sdist", negative="", help="Test the source distribution.")]
@@ -49,7 +50,9 @@ class MachineOptions:
         try:
             return msgspec.convert(values, MachineRequest)
         except msgspec.ValidationError as error:
-            raise UsageError(f"no such machine can be had: {error}", remedy="See the ranges in `pyti test --help`.") from error
+            raise UsageError(
+                f"no such machine can be had: {error}", remedy="See the ranges in `pyti test --help`."
+            ) from error
 
 
 def settings_from(config: Path | None) -> Settings:

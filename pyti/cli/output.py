@@ -69,7 +69,12 @@ def write_report(report: Report, folder: Path) -> Path:
     place = folder / report.job
     try:
         place.mkdir(parents=True, exist_ok=True)
-        for form, name in (("json", "report.json"), ("html", "report.html"), ("junit", "report.junit.xml"), ("text", "report.txt")):
+        for form, name in (
+            ("json", "report.json"),
+            ("html", "report.html"),
+            ("junit", "report.junit.xml"),
+            ("text", "report.txt"),
+        ):
             (place / name).write_text(rendered(report, form), encoding="utf-8")
         if report.lock:
             (place / "pylock.toml").write_text(report.lock, encoding="utf-8")

@@ -34,10 +34,14 @@ def export(folder: Folder = Path("schemas")) -> int:
 def check(folder: Folder = Path("schemas"), *, json: Json = False) -> int:
     """Compare the code with the exported schemas; an incompatible change is named by message and field."""
     if not (folder / "messages").is_dir():
-        raise UsageError(f"{folder} holds no exported schemas", remedy="Run `pyti schemas export` in the project's folder.")
+        raise UsageError(
+            f"{folder} holds no exported schemas", remedy="Run `pyti schemas export` in the project's folder."
+        )
     old = {path.name.removesuffix(SUFFIX): _read(path) for path in sorted((folder / "messages").glob(f"*{SUFFIX}"))}
     broken = compare(old, message_schemas())
-    stale = [path for path, schema in _schemas(folder).items() if not path.exists() or path.read_bytes() != _text(schema)]
+    stale = [
+        path for path, schema in _schemas(folder).items() if not path.exists() or path.read_bytes() != _text(schema)
+    ]
     if json:
         found = {"incompatible": broken, "out_of_date": [str(path) for path in stale]}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")

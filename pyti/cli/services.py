@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import structlog
 
@@ -55,14 +56,14 @@ async def _serve(role: AbstractAsyncContextManager[object], drained: Slave | Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     async with role:
-        waits = {asyncio.create_task(signals.get(), name="signal")}
+        waits: set[asyncio.Task[Any]] = {asyncio.create_task(signals.get(), name="signal")}
         if drained is not None:
             waits.add(asyncio.create_task(drained.draining.wait(), name="drain command"))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if drained is not None:
                 log.info("draining", grace_s=settings.slave.grace_s)
-                ends = {
+                ends: set[asyncio.Task[Any]] = {
                     asyncio.create_task(drained.drain(), name="drain"),
                     asyncio.create_task(signals.get(), name="second signal"),
                 }

@@ -19,21 +19,26 @@ from pyti.messages import FileChoice, JobProgress, MachineRequest, Submission
 from pyti.reports import Report
 from pyti.roles import Master, check_tasks, embedded, stored_file
 
-__all__ = ["test"]
+__all__ = ["run_test"]
 
 
-def test(
+def run_test(
     *requirements: str,
-    file: Annotated[tuple[Path, ...], Parameter(name="--file", negative="", help="A local sdist or wheel to test.")] = (),
+    file: Annotated[
+        tuple[Path, ...], Parameter(name="--file", negative="", help="A local sdist or wheel to test.")
+    ] = (),
     sdist: Sdist = False,
     wheel: Wheel = False,
     all_files: AllFiles = False,
     profile: Annotated[str, Parameter(help="Which tasks to run: quick, default or full.")] = "default",
     task: Annotated[
-        tuple[str, ...], Parameter(name="--task", negative="", help="Run this task, and what it needs, instead of a profile.")
+        tuple[str, ...],
+        Parameter(name="--task", negative="", help="Run this task, and what it needs, instead of a profile."),
     ] = (),
     json: Json = False,
-    output: Annotated[Path | None, Parameter(help="Also write the reports, in every format, below this folder.")] = None,
+    output: Annotated[
+        Path | None, Parameter(help="Also write the reports, in every format, below this folder.")
+    ] = None,
     slots: Annotated[int | None, Parameter(help="Machines to use at once.")] = None,
     quiet: Annotated[bool, Parameter(negative="", help="Show no progress.")] = False,
     machine: MachineOptions = MachineOptions(),  # noqa: B008 - frozen
@@ -60,13 +65,13 @@ def test(
         check_folder(output)
     request = machine.request(settings)
     reports = asyncio.run(
-        _test(settings, requirements, file, choice, profile, task, request, quiet=quiet, output=output)
+        _run(settings, requirements, file, choice, profile, task, request, quiet=quiet, output=output)
     )
     print_reports(reports, as_json=json)
     return overall_status(reports)
 
 
-async def _test(
+async def _run(
     settings: Settings,
     requirements: tuple[str, ...],
     files: tuple[Path, ...],

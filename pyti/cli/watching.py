@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyti.messages import JobSummary
-from pyti.reports import visible
+from pyti.reports import neutral_text
 
 __all__ = ["ProgressDisplay"]
 
@@ -35,9 +35,7 @@ class ProgressDisplay:
 
     def __enter__(self) -> Self:
         if not self._quiet and self._console.is_terminal:
-            self._live = Live(
-                get_renderable=self._table, console=self._console, refresh_per_second=8, transient=True
-            )
+            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8, transient=True)
             self._live.__enter__()
         return self
 
@@ -58,7 +56,7 @@ class ProgressDisplay:
         self._since[job] = time.monotonic()
         if self._live is None:
             note = f" on {machine}" if machine else ""
-            self._console.print(visible(f"pyti: {self._names[job]}: {where}{note}"), markup=False, soft_wrap=True)
+            self._console.print(neutral_text(f"pyti: {self._names[job]}: {where}{note}"), markup=False, soft_wrap=True)
 
     def ended(self, job: str, verdict: str) -> None:
         """A job has ended."""
@@ -72,5 +70,5 @@ class ProgressDisplay:
             since = self._since.get(job)
             mark: Spinner | Text = Spinner("dots", style="cyan") if since is not None else Text("✓", style="green")
             seconds = "" if since is None else f"{now - since:.0f} s"
-            table.add_row(mark, Text(visible(name)), Text(visible(self._where[job]), style="cyan"), seconds)
+            table.add_row(mark, Text(neutral_text(name)), Text(neutral_text(self._where[job]), style="cyan"), seconds)
         return table

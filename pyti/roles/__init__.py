@@ -10,6 +10,7 @@ from pyti.roles.master import MAX_REPORT_BYTES, Master
 from pyti.roles.profiles import PROFILES, check_tasks, tasks_of
 from pyti.roles.slave import Slave
 from pyti.roles.submission import stored_file
+from pyti.roles.topology import client_topology, registry
 
 __all__ = [
     "MAX_REPORT_BYTES",
@@ -18,9 +19,11 @@ __all__ = [
     "Master",
     "Slave",
     "check_tasks",
+    "client_topology",
     "embedded",
     "embedded_settings",
     "open_client",
+    "registry",
     "stored_file",
     "tasks_of",
 ]

@@ -15,7 +15,12 @@ RECORDS = "records.jsonl"
 CONCURRENCY = 4
 """Files hashed and stored at once: more gains nothing on one disk."""
 
-_MEDIA_TYPES = {".jsonl": "application/jsonl", ".stdout": "text/plain", ".stderr": "text/plain", ".strace": "text/plain"}
+_MEDIA_TYPES = {
+    ".jsonl": "application/jsonl",
+    ".stdout": "text/plain",
+    ".stderr": "text/plain",
+    ".strace": "text/plain",
+}
 
 
 async def store_raw_data(spool: Path, blobs: Blobs) -> RawDataSet:
@@ -42,9 +47,7 @@ async def store_raw_data(spool: Path, blobs: Blobs) -> RawDataSet:
         kept.append(path)
     async with asyncio.TaskGroup() as group:
         stored = [group.create_task(store(path)) for path in kept]
-    return RawDataSet(
-        records=inline, files=dict(task.result() for task in stored), truncated=len(paths) > MAX_FILES
-    )
+    return RawDataSet(records=inline, files=dict(task.result() for task in stored), truncated=len(paths) > MAX_FILES)
 
 
 def _files(spool: Path) -> list[Path]:

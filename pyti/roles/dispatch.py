@@ -9,7 +9,7 @@ import structlog
 
 from pyti.bus import Bus, Context
 from pyti.config import Settings
-from pyti.errors import Cause, PytiError, StoreError
+from pyti.errors import Cause
 from pyti.messages import (
     CancelJob,
     JobAccepted,
@@ -104,8 +104,10 @@ class Dispatcher:
         name = capability(run.machine.arch, run.machine.image)
         if name not in self._declared:
             queues, bindings = job_queues(self._names.namespace, name)
-            for thing in (*queues, *bindings):
-                await self._bus.declare(thing)
+            for queue in queues:
+                await self._bus.declare(queue)
+            for binding in bindings:
+                await self._bus.declare(binding)
             self._declared.add(name)
         await self._bus.publish(
             self._names.cmd,
@@ -145,9 +147,7 @@ class Dispatcher:
             self._progress.end(run.job)
 
     async def _cancel(self, slave: str, command: CancelJob) -> None:
-        await self._bus.publish(
-            self._names.ctl, f"slave.{slave}", command, correlation_id=command.job, mandatory=False
-        )
+        await self._bus.publish(self._names.ctl, f"slave.{slave}", command, correlation_id=command.job, mandatory=False)
 
 
 _DEADLINE_PASSED = JobFailure(

@@ -6,9 +6,11 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pyti.errors import GuestMisbehaved
 from pyti.messages import BlobReference, JobResult, JobRun
@@ -74,14 +76,12 @@ def _records(run: JobRun, text: bytes) -> Iterable[RawRecord]:
     """As many records as are good; what follows the first bad one is not believed."""
     decoder = RecordDecoder(job=run.job, attempt=run.attempt)
     records: list[RawRecord] = []
-    try:
+    with suppress(GuestMisbehaved):
         records.extend(decoder.feed(text))
-    except GuestMisbehaved:
-        pass
     return records
 
 
-def _opener(path: Path):  # type: ignore[no-untyped-def]
+def _opener(path: Path) -> Callable[[], BinaryIO]:
     return lambda: path.open("rb")
 
 

@@ -49,7 +49,9 @@ async def follow_job(guest: Guest, job: GuestJob, spool: Path) -> AsyncIterator[
             try:
                 record = turn.result()
             except StopAsyncIteration:
-                raise GuestUnreachable(f"machine {guest.machine.name} ended the stream before {job.job} ended") from None
+                raise GuestUnreachable(
+                    f"machine {guest.machine.name} ended the stream before {job.job} ended"
+                ) from None
             finished = isinstance(record, JobFinished)
             yield record
     finally:

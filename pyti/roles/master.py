@@ -79,9 +79,7 @@ class Master:
         async with AsyncExitStack() as stack:
             self.store = await stack.enter_async_context(Store.open(settings.database_url))
             self.blobs = await stack.enter_async_context(Blobs.open(settings.blobs_url))
-            self._client = await stack.enter_async_context(
-                IndexClient(settings.index, cache=settings.home / "cache")
-            )
+            self._client = await stack.enter_async_context(IndexClient(settings.index, cache=settings.home / "cache"))
             self._bus = await stack.enter_async_context(
                 Bus.open(
                     settings.bus.url,
@@ -105,7 +103,7 @@ class Master:
             spawn(every(TURN_S, self._dispatcher.turn, wake=self._dispatcher.wake), "dispatch")
             if settings.master.watch:
                 watch = WatchList(settings, self._client, self.store, self._dispatcher.wake.set)
-                spawn(every(settings.master.watch_interval_s, watch.turn), "watch list")
+                spawn(watch.follow(), "watch list")
             await self._bus.publish(names.ctl, "slave.all", Ping(), mandatory=False)
             self._stack = stack.pop_all()
         log.info("master_ready", master=name)

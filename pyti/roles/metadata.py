@@ -33,9 +33,7 @@ class MetadataPreparer:
         self._spool = spool
         self._count = 0
 
-    async def __call__(
-        self, distribution: Distribution, sdist: Path, wheelhouse: Sequence[Path]
-    ) -> PreparedMetadata:
+    async def __call__(self, distribution: Distribution, sdist: Path, wheelhouse: Sequence[Path]) -> PreparedMetadata:
         """Return what the backend says of the sdist, given a wheelhouse of its build requirements.
 
         A root distribution whose backend fails gets metadata without requirements: the job then goes on, and its own
@@ -68,7 +66,9 @@ class MetadataPreparer:
         if record is None:
             raise PackageError(f"the guest said nothing of the metadata of {distribution.filename}")
         if missing := _texts(record.data.get("missing_build_requires")):
-            return PreparedMetadata(metadata=b"", build_requires=_texts(record.data.get("build_requires")), missing=missing)
+            return PreparedMetadata(
+                metadata=b"", build_requires=_texts(record.data.get("build_requires")), missing=missing
+            )
         if record.outcome != "passed":
             if distribution.filename != self._run.distribution.filename:
                 raise PackageError(
@@ -78,9 +78,7 @@ class MetadataPreparer:
             bare = f"Metadata-Version: 2.1\nName: {distribution.name}\nVersion: {distribution.version}\n"
             return PreparedMetadata(metadata=bare.encode(), build_requires=[], missing=[])
         metadata = await asyncio.to_thread(_read, spool / "artefacts" / TASK / "METADATA")
-        return PreparedMetadata(
-            metadata=metadata, build_requires=_texts(record.data.get("build_requires")), missing=[]
-        )
+        return PreparedMetadata(metadata=metadata, build_requires=_texts(record.data.get("build_requires")), missing=[])
 
 
 def _texts(value: object) -> list[str]:

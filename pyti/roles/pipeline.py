@@ -15,7 +15,6 @@ from pyti.errors import PytiError, UsageError
 from pyti.index import Resolution, Target, check_archive, resolve
 from pyti.messages import (
     BlobReference,
-    Distribution,
     JobFailure,
     JobResult,
     JobRun,
@@ -52,9 +51,7 @@ class JobPipeline:
         self._stopwatch = Stopwatch()
         self._step = Step.ACCEPTED
         self._distribution = run.distribution
-        self._machine = MachineUsed(
-            image=run.machine.image, cpus=run.machine.cpus, memory_mib=run.machine.memory_mib
-        )
+        self._machine = MachineUsed(image=run.machine.image, cpus=run.machine.cpus, memory_mib=run.machine.memory_mib)
         self._raw = RawDataSet()
         self._lock: BlobReference | None = None
 
@@ -67,7 +64,7 @@ class JobPipeline:
         except PytiError as error:
             failure = failure_of(error, self._step)
             log.info("job_failed", job=self._run.job, step=self._step, error=error.message)
-        except Exception as error:  # noqa: BLE001 - a defect must end in a result, not in a lost job
+        except Exception as error:
             failure = failure_of(_first(error), self._step)
             log.exception("job_defect", job=self._run.job, step=self._step)
         finally:
@@ -142,7 +139,9 @@ class JobPipeline:
                 distribution.url, distribution.sha256, distribution.size, distribution.filename
             )
         else:
-            raise UsageError(f"the job says neither where {distribution.filename} is on the index nor in the blob store")
+            raise UsageError(
+                f"the job says neither where {distribution.filename} is on the index nor in the blob store"
+            )
         await asyncio.to_thread(check_archive, path, distribution.kind)
         return path
 

@@ -8,7 +8,6 @@ from pyti.messages import (
     CancelJob,
     GetReport,
     JobListing,
-
     ListJobs,
     ListSlaves,
     Message,
@@ -33,9 +32,7 @@ async def answer(message: Message, store: Store, blobs: Blobs) -> Message:
             case GetReport(job=job):
                 reference = await store.report_reference(job)
                 if reference is None:
-                    raise UsageError(
-                        f"job {job} has no report", remedy=f"See how it stands with `pyti show {job}`."
-                    )
+                    raise UsageError(f"job {job} has no report", remedy=f"See how it stands with `pyti show {job}`.")
                 if reference.size <= INLINE_LIMIT:
                     data = await blobs.get_bytes(reference, limit=INLINE_LIMIT)
                     return ReportReply(job=job, report=data.decode(), blob=reference)
@@ -59,5 +56,3 @@ def refusal(error: PytiError) -> Refusal:
         remedy=error.remedy[:4000],
         exit_status=error.exit_status,
     )
-
-

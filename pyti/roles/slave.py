@@ -260,9 +260,7 @@ class Slave:
 
     async def _send(self, master: str, result: JobResult) -> None:
         try:
-            await self._bus.publish(
-                self._names.res, f"result.{master}", result, correlation_id=result.job
-            )
+            await self._bus.publish(self._names.res, f"result.{master}", result, correlation_id=result.job)
         except PytiError as error:
             # Journaled: the loop ``results`` sends it again.
             log.warning("result_not_sent", job=result.job, error=error.message)
@@ -296,9 +294,7 @@ class Slave:
         while True:
             key, message, job = await self._outgoing.queue.get()
             try:
-                await self._bus.publish(
-                    self._names.evt, key, message, correlation_id=job or None, mandatory=False
-                )
+                await self._bus.publish(self._names.evt, key, message, correlation_id=job or None, mandatory=False)
             except PytiError as error:
                 log.warning("event_lost", key=key, error=error.message)
 
@@ -383,5 +379,3 @@ def _host_name() -> str:
     """The host's name, made to fit a slave's name."""
     name = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname().lower()).strip("-")
     return name[:40] or "slave"
-
-

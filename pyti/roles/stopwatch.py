@@ -37,4 +37,6 @@ class Stopwatch:
 
     def timings(self) -> Timings:
         """What was counted until now."""
-        return Timings(total=round(self._clock() - self._started, 4), **{k: round(v, 4) for k, v in self._seconds.items()})
+        return Timings(
+            total=round(self._clock() - self._started, 4), **{k: round(v, 4) for k, v in self._seconds.items()}
+        )

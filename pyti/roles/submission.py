@@ -56,15 +56,13 @@ async def jobs_for(
         raise UsageError("nothing was submitted", remedy="Name at least one requirement or --file.")
     if len(submissions) > MAX_SUBMISSIONS:
         raise UsageError(f"{len(submissions)} submissions at once are more than {MAX_SUBMISSIONS}")
-    runs = []
+    runs: list[JobRun] = []
     for submission in submissions:
         check_tasks(submission.profile, submission.tasks)
         if submission.file is not None:
             chosen: Sequence[Distribution] = (submission.file,)
         elif submission.requirement is not None:
-            chosen = await select_distributions(
-                client, submission.requirement, submission.choice, target(submission)
-            )
+            chosen = await select_distributions(client, submission.requirement, submission.choice, target(submission))
         else:
             raise UsageError("a submission names neither a requirement nor a file")
         now = time.time()
@@ -84,5 +82,3 @@ async def jobs_for(
             for distribution in chosen
         )
     return runs
-
-

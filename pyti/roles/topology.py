@@ -16,6 +16,9 @@ INSPECT_LENGTH = 1000
 EVENTS_LENGTH = 10_000
 """Events kept for a master that is away; leases bridge what is dropped."""
 
+DELIVERY_LIMIT = 20
+"""Redeliveries before a message counts as poison. A slave acknowledges within seconds, so only crashes count."""
+
 SLAVE_EVENTS = "slave.#"
 JOB_EVENTS = "job.#"
 
@@ -71,7 +74,7 @@ def master_topology(namespace: str, master: str, capabilities: Sequence[str]) ->
     """What a master needs: its results, events and requests, and the queues of jobs that it may send."""
     names = Names(namespace)
     own = (
-        Queue(name=names.results(master), **_safe(names)),
+        _safe(names, names.results(master)),
         Queue(name=names.events(master), kind="classic", max_length=EVENTS_LENGTH, message_ttl_s=600.0),
         Queue(name=names.requests, kind="classic", message_ttl_s=60.0),
     )
@@ -88,7 +91,9 @@ def slave_topology(namespace: str, slave: str, capabilities: Sequence[str]) -> T
     """What a slave needs: its control queue and the queues of the jobs that it serves."""
     names = Names(namespace)
     own = (Queue(name=names.control(slave), kind="classic", exclusive=True),)
-    bindings = tuple(Binding(exchange=names.ctl, queue=names.control(slave), key=key) for key in (f"slave.{slave}", "slave.all"))
+    bindings = tuple(
+        Binding(exchange=names.ctl, queue=names.control(slave), key=key) for key in (f"slave.{slave}", "slave.all")
+    )
     return _topology(names, own, bindings, capabilities)
 
 
@@ -100,7 +105,7 @@ def client_topology(namespace: str) -> Topology:
 def job_queues(namespace: str, capability: str) -> tuple[tuple[Queue, ...], tuple[Binding, ...]]:
     """The two queues of one capability, with their bindings."""
     names = Names(namespace)
-    queues = tuple(Queue(name=names.jobs(capability, priority), **_safe(names)) for priority in Priority)
+    queues = tuple(_safe(names, names.jobs(capability, priority)) for priority in Priority)
     bindings = tuple(
         Binding(exchange=names.cmd, queue=names.jobs(capability, priority), key=f"job.{capability}.{priority.value}")
         for priority in Priority
@@ -134,11 +139,12 @@ def _topology(
     )
 
 
-def _safe(names: Names) -> dict[str, object]:
-    """Arguments of queues that must lose nothing: what is refused goes to the dead letters, at least once."""
-    return {
-        "delivery_limit": 20,
-        "dead_letter_exchange": names.dlx,
-        "dead_letter_strategy": "at-least-once",
-        "overflow": "reject-publish",
-    }
+def _safe(names: Names, name: str) -> Queue:
+    """A queue that must lose nothing: what it refuses goes to the dead letters, at least once."""
+    return Queue(
+        name=name,
+        delivery_limit=DELIVERY_LIMIT,
+        dead_letter_exchange=names.dlx,
+        dead_letter_strategy="at-least-once",
+        overflow="reject-publish",
+    )
