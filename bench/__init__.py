@@ -1,0 +1,1 @@
+"""Benchmarks that print JSON; run each as ``python -m bench.NAME --json``."""
