@@ -53,7 +53,10 @@ _MISSING_PARTS = _patterns(
     (rf"Dependency \"({_N})\" not found", "the library {0} is missing (meson)"),
     (rf"Could (?:NOT|not) find (?:package )?({_N})", "{0} is missing (CMake)"),
     (
-        rf"(?:error while loading shared libraries: |ImportError: |OSError: )(lib{_N}\.so[0-9.]*): cannot open shared object file",
+        (
+            rf"(?:error while loading shared libraries: |ImportError: |OSError: )"
+            rf"(lib{_N}\.so[0-9.]*): cannot open shared object file"
+        ),
         "the library {0} is missing",
     ),
     (r"version `(GLIBC(?:XX)?_[0-9.]{1,10})' not found", "{0} is newer than the image's C library"),
@@ -75,7 +78,10 @@ _MISSING_PARTS = _patterns(
     (r"(?:no|No) acceptable (C compiler|Fortran compiler) found", "a {0} is missing"),
     (rf"(?:The )?headers? or library files could not be found for ({_N})", "the library {0} is missing"),
     (
-        r"(?:libxml2 and libxslt|(?:lib)?[a-z0-9]{2,20}) development (?:packages|files) (?:are )?(?:required|not installed)",
+        (
+            r"(?:libxml2 and libxslt|(?:lib)?[a-z0-9]{2,20}) development (?:packages|files) (?:are )?"
+            r"(?:required|not installed)"
+        ),
         "development files are missing",
     ),
 )
@@ -104,12 +110,18 @@ _RESOURCE = _patterns(
 )
 _NETWORK = _patterns(
     (
-        r"socket\.gaierror|Temporary failure in name resolution|Name or service not known|Could not resolve host|Failed to resolve|nodename nor servname",
+        (
+            r"socket\.gaierror|Temporary failure in name resolution|Name or service not known|Could not resolve host"
+            r"|Failed to resolve|nodename nor servname"
+        ),
         "a name was looked up, and there is no network",
     ),
     (r"Network is unreachable|ENETUNREACH|No route to host", "another machine was called, and there is no network"),
     (
-        r"URLError|NewConnectionError|MaxRetryError|ConnectError|ClientConnectorError|Failed to download|Connection timed out",
+        (
+            r"URLError|NewConnectionError|MaxRetryError|ConnectError|ClientConnectorError"
+            r"|Failed to download|Connection timed out"
+        ),
         "a connection was tried, and there is no network",
     ),
 )
@@ -207,11 +219,8 @@ def _contradictions(record: TaskFinished) -> list[str]:
             )
         if record.task == "tests" and (_count(record, "failed") or _count(record, "errors")):
             notes.append("tests: passed, though it counts failures")
-    if record.outcome in ("skipped", "not_applicable") and any(
-        phase.exit_status is not None for phase in record.phases
-    ):
-        if record.outcome == "skipped":
-            notes.append(f"{record.task}: skipped, though it ran something")
+    if record.outcome == "skipped" and any(phase.exit_status is not None for phase in record.phases):
+        notes.append(f"{record.task}: skipped, though it ran something")
     inside = sum(phase.wall_s for phase in record.phases)
     if inside > record.wall_s * 1.5 + 5:
         notes.append(f"{record.task}: its phases took {inside:.0f} s together, the task {record.wall_s:.0f} s")

@@ -118,7 +118,8 @@ def _task(record: TaskFinished, raw: RawTasks, outcome: Any, cause: Cause | None
         phases=tuple(
             PhaseReport(
                 name=phase.phase, exit_status=phase.exit_status, signal=phase.signal, seconds=_seconds(phase.wall_s),
-                cpu_seconds=_seconds(phase.cpu_user_s + phase.cpu_system_s), max_rss=phase.max_rss_bytes, limit=phase.limit,
+                cpu_seconds=_seconds(phase.cpu_user_s + phase.cpu_system_s), max_rss=phase.max_rss_bytes,
+                limit=phase.limit,
                 processes_killed=phase.processes_killed,
             )
             for phase in record.phases

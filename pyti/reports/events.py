@@ -101,7 +101,7 @@ class Kill(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Privileged(Event):
-    """A call that ordinary packages have no use for: ptrace, mount, bpf, kernel modules, memfd_create and their like."""
+    """A call that ordinary packages have no use for: ptrace, mount, bpf, kernel modules, memfd_create and the like."""
 
     call: str
     detail: str = ""

@@ -78,14 +78,19 @@ def render_html(report: Report) -> str:
     room = _WIDTH - _LEFT - _RIGHT
     rows = [
         {
-            "name": bar.name, "outcome": bar.outcome, "words": OUTCOMES[bar.outcome][1], "time": seconds_text(bar.seconds),
-            "x": round(_LEFT + bar.start * room, 1), "width": round(max(2.0, min(bar.width, 1 - bar.start) * room), 1), "y": index * _ROW,
+            "name": bar.name, "outcome": bar.outcome, "words": OUTCOMES[bar.outcome][1],
+            "time": seconds_text(bar.seconds),
+            "x": round(_LEFT + bar.start * room, 1), "y": index * _ROW,
+            "width": round(max(2.0, min(bar.width, 1 - bar.start) * room), 1),
         }
         for index, bar in enumerate(bars(report.tasks))
     ]  # fmt: skip
     return _template().render(
-        report=report, style=style, policy=f"default-src 'none'; style-src {digest}; base-uri 'none'; form-action 'none'",
-        verdict=line, tone=tone, facts=facts(report), figures=figures(report), timings=timings(report), advice=advice(report),
-        groups=groups(report.findings), tally=tally(report.tasks), rows=rows, height=len(rows) * _ROW + 4, row=_ROW, left=_LEFT, width=_WIDTH,
+        report=report, style=style,
+        policy=f"default-src 'none'; style-src {digest}; base-uri 'none'; form-action 'none'",
+        verdict=line, tone=tone, facts=facts(report), figures=figures(report), timings=timings(report),
+        advice=advice(report),
+        groups=groups(report.findings), tally=tally(report.tasks), rows=rows, height=len(rows) * _ROW + 4, row=_ROW,
+        left=_LEFT, width=_WIDTH,
         lock=neutral_text(report.lock, _LOCK_SHOWN, 2000) if report.lock else "",
     )  # fmt: skip

@@ -26,8 +26,10 @@ def render_junit(report: Report) -> str:
         suite.set("timestamp", datetime.fromtimestamp(report.finished, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
     properties = ET.SubElement(suite, "properties")
     for key, value in (
-        ("job", report.job), ("attempt", report.attempt), ("file", report.distribution.filename), ("sha256", report.distribution.sha256 or ""),
-        ("image", report.machine.image), ("level", report.malice.level), ("exit_status", report.exit_status), ("pyti", report.pyti_version),
+        ("job", report.job), ("attempt", report.attempt), ("file", report.distribution.filename), ("sha256",
+        report.distribution.sha256 or ""),
+        ("image", report.machine.image), ("level", report.malice.level), ("exit_status", report.exit_status),
+        ("pyti", report.pyti_version),
     ):  # fmt: skip
         ET.SubElement(properties, "property", name=key, value=neutral_line(value))
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}

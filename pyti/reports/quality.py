@@ -25,7 +25,8 @@ __all__ = ["WANTED", "quality"]
 _MAX_COUNT = 10**9
 _MAX_ITEMS = 20_000
 WANTED = ("summary", "license", "author", "requires_python", "classifiers", "project_urls", "description")
-"""The metadata fields that a user needs: what it is, whether one may use it, who made it, where it runs and where it lives."""
+"""The metadata fields that a user needs: what it is, whether one may use it, who made it, where it runs,
+where it lives."""
 
 Data = Mapping[str, Any]
 
@@ -191,7 +192,8 @@ def _sentences(figures: Quality) -> list[str]:
         run = tests.passed + tests.failed + tests.errors
         share = f" ({100 * tests.passed / run:.0f} %)" if run else ""
         told.append(
-            f"{tests.passed} of {run} tests pass{share}; {tests.skipped} skipped, {tests.failed} failed, {tests.errors} errors"
+            f"{tests.passed} of {run} tests pass{share}; "
+            f"{tests.skipped} skipped, {tests.failed} failed, {tests.errors} errors"
         )
     if imports := figures.imports:
         told.append(f"{imports.ok} of {imports.total} modules can be imported")

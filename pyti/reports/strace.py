@@ -9,7 +9,8 @@ The lines are those of ``strace -f -ttt -y -s 256 -o FILE`` (strace 6.1)::
     PID TIME +++ exited with N +++        or  +++ killed by SIGNAL +++
 
 What a traced process writes stands inside quotes, with ``\n``, ``\"``, ``\xNN`` and ``\NNN`` escaped, so it cannot
-start a line of its own. All patterns take time linear in the line's length, also on lines that strace would never write.
+start a line of its own. All patterns take time linear in the line's length, also on lines that strace would
+never write.
 """
 
 from __future__ import annotations
@@ -244,6 +245,10 @@ class Joiner:
         return Call(
             pid, at, name, arguments, value, error.group(1) if error else "EUNKNOWN" if value[:1] == "?" else None
         )
+
+    def spawner(self) -> int | None:
+        """Give the process whose clone, fork or vfork began last and has not come back: a new process is its child."""
+        return next((pid for pid, name in reversed(self._open) if name in ("vfork", "fork", "clone", "clone3")), None)
 
     def _ended(self, pid: int, at: float, rest: str) -> Ended | Unreadable | None:
         for key in [key for key in self._open if key[0] == pid]:

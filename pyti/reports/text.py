@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pyti.reports.model import PhaseCoverage, Report
+from pyti.reports.model import Report
 from pyti.reports.neutral import neutral_line
 from pyti.reports.rules import RANK
 from pyti.reports.view import (
@@ -53,7 +53,8 @@ def render_text(report: Report, *, color: bool = False, width: int = 80) -> str:
     """Give the report as text of at most ``width`` columns (40 at least), with ANSI colours where ``color``."""
     stream = io.StringIO()
     console = Console(
-        file=stream, width=max(40, min(width, 400)), force_terminal=color, no_color=not color, color_system="standard" if color else None,
+        file=stream, width=max(40, min(width, 400)), force_terminal=color, no_color=not color,
+        color_system="standard" if color else None,
         highlight=False, markup=False, emoji=False, legacy_windows=False, _environ={},
     )  # fmt: skip
     line, tone = verdict(report)
@@ -155,10 +156,6 @@ def _behaviour(console: Console, report: Report) -> None:
     if coverage.unobserved:
         told.append(f"not seen: {', '.join(coverage.unobserved)}")
     told.append(f"{coverage.lines} trace lines, {coverage.events} events, {len(coverage.rules)} rules")
-    if unreadable := sum(_unreadable(phase) for phase in coverage.phases):
+    if unreadable := sum(phase.unreadable for phase in coverage.phases):
         told.append(f"{unreadable} unreadable lines")
     console.print(_item("", "Covered: " + "; ".join(told), "dim"))
-
-
-def _unreadable(phase: PhaseCoverage) -> int:
-    return phase.unreadable

@@ -1,18 +1,18 @@
 """A streaming reader of one phase's trace: bounded memory, typed events, a process tree.
 
-The phase's own command starts where the launcher (``sh``, ``setpriv``, ``env``) executes ``argv``; what the launcher did
-before is not the distribution's doing and gives no events. Where no execve matches ``argv``, the first process's first
-program that is no launcher takes its place, and ``marker_found`` stays false.
+The phase's own command starts where the launcher (``sh``, ``setpriv``, ``env``) executes ``argv``; what the launcher
+did before is not the distribution's doing and gives no events. Where no execve matches ``argv``, the first process's
+first program that is no launcher takes its place, and ``marker_found`` stays false.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
 
-from pyti.reports.events import Binding, Change, Contact, Event, Exec, Exit, Kill, Open, Privileged, Spawn
+from pyti.reports.calls import Process, event_of, path_of
+from pyti.reports.events import Event, Exec, Exit, Kill, Spawn
 from pyti.reports.strace import (
     Call,
     Ended,
@@ -20,7 +20,6 @@ from pyti.reports.strace import (
     Source,
     Unreadable,
     decode_string,
-    descriptor_path,
     lines_of,
     split_arguments,
 )
@@ -28,7 +27,7 @@ from pyti.reports.strace import (
 __all__ = ["LAUNCHERS", "MAX_PROCESSES", "TraceReader"]
 
 LAUNCHERS = frozenset(
-    {
+    [
         "sh",
         "dash",
         "bash",
@@ -46,86 +45,13 @@ LAUNCHERS = frozenset(
         "taskset",
         "chrt",
         "stdbuf",
-    }
+    ]
 )
 """Programs that start others; a phase's own command is looked for behind them."""
 MAX_PROCESSES = 20_000
 """Processes of one trace that are remembered; pids are reused beyond that."""
 
-_PORT = re.compile(r"sin6?_port=htons\((\d{1,5})\)")
-_INET = re.compile(r'sin_addr=inet_addr\("([0-9.]{1,15})"\)')
-_INET6 = re.compile(r'inet_pton\(AF_INET6, "([0-9A-Fa-f:.]{1,45})"')
-_FAMILY = re.compile(r"sa_family=(AF_[A-Z0-9_]{1,20}|0x[0-9a-f]{1,4}|\d{1,5})")
-_UNIX = re.compile(r'sun_path=(@?"(?:[^"\\]|\\.){0,600}")')
-_PAYLOAD = re.compile(r'iov_base=("(?:[^"\\]|\\.){0,1200}"(?:\.\.\.)?)')
 _NUMBER = re.compile(r"-?\d{1,10}")
-_DIRFD = ("AT_FDCWD", "AT_FDCWD<")
-_SENDING = {"sendto": 4, "connect": 1, "bind": 1}
-_PRIVILEGED = frozenset(
-    [
-        "ptrace",
-        "mount",
-        "umount",
-        "umount2",
-        "move_mount",
-        "fsopen",
-        "fsmount",
-        "pivot_root",
-        "chroot",
-        "bpf",
-        "init_module",
-        "finit_module",
-        "delete_module",
-        "kexec_load",
-        "kexec_file_load",
-        "memfd_create",
-        "memfd_secret",
-        "process_vm_readv",
-        "process_vm_writev",
-        "setns",
-        "unshare",
-        "perf_event_open",
-        "userfaultfd",
-        "reboot",
-        "swapon",
-        "swapoff",
-        "sethostname",
-        "settimeofday",
-        "clock_settime",
-        "adjtimex",
-        "iopl",
-        "ioperm",
-        "keyctl",
-        "add_key",
-        "request_key",
-        "open_by_handle_at",
-        "fanotify_init",
-        "syslog",
-        "acct",
-        "quotactl",
-        "io_uring_setup",
-        "pidfd_getfd",
-        "seccomp",
-    ]
-)
-_PATHS: dict[str, tuple[int, int | None, int | None]] = {
-    # call: index of the target, of the directory it is relative to, of the source's path
-    "unlink": (0, None, None), "rmdir": (0, None, None), "unlinkat": (1, 0, None),
-    "rename": (1, None, 0), "renameat": (3, 2, 1), "renameat2": (3, 2, 1),
-    "link": (1, None, 0), "linkat": (3, 2, 1), "symlink": (1, None, 0), "symlinkat": (2, 1, 0),
-    "chmod": (0, None, None), "fchmodat": (1, 0, None), "chown": (0, None, None), "lchown": (0, None, None), "fchownat": (1, 0, None),
-    "mkdir": (0, None, None), "mkdirat": (1, 0, None), "truncate": (0, None, None), "mknod": (0, None, None), "mknodat": (1, 0, None),
-}  # fmt: skip
-
-
-class _Process:
-    """What is remembered of one process."""
-
-    __slots__ = ("cwd", "exe")
-
-    def __init__(self, exe: str, cwd: str) -> None:
-        self.exe = exe
-        self.cwd = cwd
 
 
 class TraceReader:
@@ -135,7 +61,8 @@ class TraceReader:
         self._source = source
         self._argv = argv
         self._joiner = Joiner()
-        self._processes: dict[int, _Process] = {}
+        self._processes: dict[int, Process] = {}
+        self._seen: set[int] = set()
         self._root: int | None = None
         self.lines = 0
         self.calls = 0
@@ -177,75 +104,35 @@ class TraceReader:
         if event is not None and self.started:
             yield event
 
-    def _process(self, pid: int, parent: _Process | None = None) -> _Process:
+    def _process(self, pid: int, parent: Process | None = None) -> Process:
         process = self._processes.get(pid)
         if process is None:
             if len(self._processes) >= MAX_PROCESSES:
                 self._processes.pop(next(iter(self._processes)))
             self.processes += 1
-            process = self._processes[pid] = _Process(parent.exe if parent else "", parent.cwd if parent else "")
+            if len(self._seen) < 4 * MAX_PROCESSES:
+                self._seen.add(pid)
+            if parent is None and (spawner := self._joiner.spawner()) is not None:
+                parent = self._processes.get(spawner)
+            process = self._processes[pid] = Process(parent.exe if parent else "", parent.cwd if parent else "")
         return process
 
-    def _event(self, call: Call, process: _Process) -> Event | None:
-        name = call.name
+    def _event(self, call: Call, process: Process) -> Event | None:
         try:
-            if name in ("openat", "open", "openat2", "creat"):
-                return self._open(call, process)
-            if name in ("execve", "execveat"):
+            if call.name in ("execve", "execveat"):
                 return self._exec(call, process)
-            if name in ("clone", "clone3", "fork", "vfork"):
+            if call.name in ("clone", "clone3", "fork", "vfork"):
                 return self._spawn(call, process)
-            if name in ("connect", "sendto", "sendmsg", "sendmmsg", "bind"):
-                return self._address(call, process)
-            if name in _PATHS:
-                return self._change(call, process)
-            if name in ("kill", "tkill", "tgkill", "pidfd_send_signal"):
+            if call.name in ("kill", "tkill", "tgkill"):
                 return self._kill(call, process)
-            if name == "chdir" and call.error is None:
-                process.cwd = self._path(call.arguments, 0, None, process)
-            elif name in ("fchmod", "fchown", "ftruncate"):
-                target = descriptor_path(call.arguments[0]) or ""
-                return (
-                    Change(at=call.at, pid=call.pid, exe=process.exe, error=call.error, call=name, target=target)
-                    if target
-                    else None
-                )
-            elif name in _PRIVILEGED:
-                detail = ", ".join(call.arguments)[:400]
-                return Privileged(at=call.at, pid=call.pid, exe=process.exe, error=call.error, call=name, detail=detail)
+            return event_of(call, process)
         except IndexError:  # fewer arguments than the call has: a cut or forged line
             self.unreadable += 1
         return None
 
-    def _path(self, arguments: list[str], index: int, directory: int | None, process: _Process) -> str:
-        decoded = decode_string(arguments[index])
-        path = decoded[0] if decoded else ""
-        base = process.cwd
-        if directory is not None:
-            stated = descriptor_path(arguments[directory])
-            if stated and arguments[directory].startswith(_DIRFD):
-                process.cwd = stated
-            base = stated or base
-        if not path.startswith("/") and base:
-            path = f"{base}/{path}" if path else base
-        return posixpath.normpath(path) if path else ""
-
-    def _open(self, call: Call, process: _Process) -> Event:
-        arguments = call.arguments
-        at_directory = call.name.startswith("openat")
-        path = self._path(arguments, 1 if at_directory else 0, 0 if at_directory else None, process)
-        flags = "O_WRONLY|O_CREAT" if call.name == "creat" else arguments[2 if at_directory else 1]
-        write = "O_WRONLY" in flags or "O_RDWR" in flags
-        real = (descriptor_path(call.result) or "") if call.error is None else ""
-        return Open(
-            at=call.at, pid=call.pid, exe=process.exe, error=call.error, path=path, real=real,
-            write=write or "O_TRUNC" in flags, create="O_CREAT" in flags or "O_TMPFILE" in flags,
-            read="O_WRONLY" not in flags and "O_PATH" not in flags and "O_DIRECTORY" not in flags,
-        )  # fmt: skip
-
-    def _exec(self, call: Call, process: _Process) -> Event:
+    def _exec(self, call: Call, process: Process) -> Event:
         offset = 1 if call.name == "execveat" else 0
-        path = self._path(call.arguments, offset, 0 if offset else None, process)
+        path = path_of(call.arguments, offset, 0 if offset else None, process)
         listed = call.arguments[offset + 1] if len(call.arguments) > offset + 1 else "[]"
         items = (
             split_arguments(listed[1:-1] if listed.endswith("]") else listed[1:])[0] if listed.startswith("[") else []
@@ -278,98 +165,29 @@ class TraceReader:
             if string is None:
                 return False
             text, cut = string
-            if text != expected and not (cut and expected.startswith(text.rstrip("�")[:200])):
+            if text != expected and not (cut and expected.startswith(text[:200])):
                 return False
         return True
 
-    def _spawn(self, call: Call, process: _Process) -> Event | None:
+    def _spawn(self, call: Call, process: Process) -> Event | None:
         number = _NUMBER.match(call.result)
         child = int(number.group()) if number else 0
         if call.error is not None or child <= 0:
             return None
         young = self._process(child, process)
-        young.exe, young.cwd = (
-            young.exe or process.exe,
-            young.cwd or process.cwd,
-        )  # it may have been seen before this line
+        if not young.exe:  # its own lines may stand before this one
+            young.exe, young.cwd = process.exe, young.cwd or process.cwd
         thread = any("CLONE_THREAD" in argument for argument in call.arguments)
         return Spawn(at=call.at, pid=call.pid, exe=process.exe, child=child, thread=thread)
 
-    def _address(self, call: Call, process: _Process) -> Event | None:
-        index = _SENDING.get(call.name, 1)
-        if index >= len(call.arguments):
-            return None
-        text = call.arguments[index]
-        family = _FAMILY.search(text)
-        if family is None:
-            return None
-        address, port = _where(text)
-        kind = family.group(1)
-        if call.name == "bind":
-            return Binding(
-                at=call.at, pid=call.pid, exe=process.exe, error=call.error, family=kind, address=address, port=port
-            )
-        payload = ""
-        if call.name == "sendto":
-            payload = (decode_string(call.arguments[1]) or ("", False))[0]
-        elif call.name != "connect" and (sent := _PAYLOAD.search(text)):
-            payload = (decode_string(sent.group(1)) or ("", False))[0]
-        return Contact(
-            at=call.at, pid=call.pid, exe=process.exe, error=call.error,
-            call=call.name, family=kind, address=address, port=port, payload=payload,
-        )  # fmt: skip
-
-    def _change(self, call: Call, process: _Process) -> Event:
-        target, directory, source = _PATHS[call.name]
-        path = self._path(call.arguments, target, directory, process)
-        origin = ""
-        if source is not None:
-            # a symbolic link's text is no path of this process; elsewhere the directory stands before the source
-            base = None if source == 0 else source - 1
-            origin = (
-                (decode_string(call.arguments[0]) or ("",))[0]
-                if call.name.startswith("symlink")
-                else self._path(call.arguments, source, base, process)
-            )
-        mode = 0
-        if call.name in ("chmod", "fchmodat"):
-            digits = call.arguments[target + 1]
-            mode = int(digits, 8) if re.fullmatch(r"0[0-7]{1,6}", digits) else 0
-        return Change(
-            at=call.at,
-            pid=call.pid,
-            exe=process.exe,
-            error=call.error,
-            call=call.name,
-            target=path,
-            source=origin,
-            mode=mode,
-        )
-
-    def _kill(self, call: Call, process: _Process) -> Event | None:
+    def _kill(self, call: Call, process: Process) -> Event | None:
         index = 1 if call.name == "tgkill" else 0
         number = _NUMBER.match(call.arguments[index])
         if number is None:
             return None
         target = int(number.group())
         signal = call.arguments[index + 1]
-        known = abs(target) in self._processes or target == 0
+        known = abs(target) in self._seen or target == 0
         return Kill(
             at=call.at, pid=call.pid, exe=process.exe, error=call.error, target=target, signal=signal, known=known
         )
-
-
-def _where(text: str) -> tuple[str, int]:
-    port = _PORT.search(text)
-    number = min(int(port.group(1)), 65535) if port else 0
-    found = _INET.search(text) or _INET6.search(text)
-    if found:
-        try:
-            address = ipaddress.ip_address(found.group(1))
-        except ValueError:
-            return found.group(1), number
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return str(mapped or address), number
-    if path := _UNIX.search(text):
-        return (decode_string(path.group(1)) or ("", False))[0], 0
-    return "", number

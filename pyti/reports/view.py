@@ -36,7 +36,8 @@ OUTCOMES = {
 """A sign and words for each outcome, so that no one needs the colour."""
 SEVERITIES = {"critical": "‼", "high": "▲", "medium": "◆", "low": "▽", "info": "·"}
 LEVELS = {
-    "malicious": ("‼", "malicious"), "suspicious": ("▲", "suspicious"), "inconclusive": ("?", "inconclusive"), "none_found": ("✓", "nothing found"),
+    "malicious": ("‼", "malicious"), "suspicious": ("▲", "suspicious"), "inconclusive": ("?", "inconclusive"),
+    "none_found": ("✓", "nothing found"),
 }  # fmt: skip
 
 

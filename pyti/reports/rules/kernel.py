@@ -11,8 +11,10 @@ from pyti.reports.rules.sighting import PhaseContext, Sighting
 __all__ = ["KernelRules"]
 
 _QUIET: dict[str, Severity] = {
-    "unshare": "medium", "setns": "medium", "perf_event_open": "medium", "userfaultfd": "medium", "keyctl": "low", "add_key": "low",
-    "request_key": "low", "adjtimex": "low", "syslog": "medium", "quotactl": "medium", "acct": "medium", "chroot": "medium",
+    "unshare": "medium", "setns": "medium", "perf_event_open": "medium", "userfaultfd": "medium", "keyctl": "low",
+    "add_key": "low",
+    "request_key": "low", "adjtimex": "low", "syslog": "medium", "quotactl": "medium", "acct": "medium",
+    "chroot": "medium",
     "fanotify_init": "medium", "sethostname": "medium", "iopl": "medium", "ioperm": "medium",
 }  # fmt: skip
 """What weighs less than the rule's own severity in quiet phases."""

@@ -40,10 +40,9 @@ class NetworkRules:
         """Give the sightings in this event."""
         if isinstance(event, Contact):
             yield from self._contact(event)
-        elif isinstance(event, Binding) and event.family in ("AF_INET", "AF_INET6"):
-            if is_foreign(event.address) or (event.port and event.address in ("0.0.0.0", "::")):  # noqa: S104 - looked for
-                where = _written(event.address, event.port)
-                yield Sighting("NET-003", f"{_program(event.exe)} waited for connections at {where}", key=where)
+        elif isinstance(event, Binding) and event.family in ("AF_INET", "AF_INET6") and _is_open(event):
+            where = _written(event.address, event.port)
+            yield Sighting("NET-003", f"{_program(event.exe)} waited for connections at {where}", key=where)
 
     def _contact(self, event: Contact) -> Iterator[Sighting]:
         if event.family in ("AF_INET", "AF_INET6"):
@@ -58,6 +57,10 @@ class NetworkRules:
                 yield Sighting("NET-001", told + sent, key=where)
         elif event.family == "AF_UNIX" and _POWERFUL.search(event.address):
             yield Sighting("NET-004", f"{_program(event.exe)}: {event.call} to {event.address}", key=event.address)
+
+
+def _is_open(event: Binding) -> bool:
+    return is_foreign(event.address) or (event.port != 0 and event.address in ("0.0.0.0", "::"))  # noqa: S104 - looked for
 
 
 def _written(address: str, port: int) -> str:

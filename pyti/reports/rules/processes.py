@@ -2,9 +2,10 @@
 
 The baseline, by kind of phase: in *build* and *late* phases compilers, shells, interpreters and version control are the
 purpose and give nothing. In *quiet* phases the tool itself and its interpreter give nothing; programs that the standard
-library and common libraries run to learn about the platform (``ldconfig`` and ``gcc`` from ``ctypes.util``, ``uname`` from
-``platform``, ``ip`` and ``ifconfig`` from ``uuid``, ``git`` for a version) are ``info``; others weigh more the less they
-belong to the system.
+library and common libraries run to learn about the platform (``ldconfig`` and ``gcc`` from ``ctypes.util``, ``uname``
+from ``platform``, ``ip`` and ``ifconfig`` from ``uuid``,
+``git`` for a version) are ``info``; others weigh more the less
+they belong to the system.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class ProcessRules:
             yield from self._quiet(event, name, told, command)
 
     def _belongs(self, path: str) -> bool:
-        """Say whether an installer's or a build's own new file is run: scripts in the environment, configure's tests."""
+        """Say whether an installer's or a build's own new file is run, such as configure's tests."""
         return path.startswith((self._context.layout.venv + "/bin/",)) or self._context.stage != "quiet"
 
     def _quiet(self, event: Exec, name: str, told: str, command: str) -> Iterator[Sighting]:
@@ -179,9 +180,9 @@ class ProcessRules:
                 script is not None
                 and self._context.task in ("startup", "import", "entry-points")
                 and _ENCODED.search(script)
+                and not _OWN_HELPERS.match(script)
             ):
-                if not _OWN_HELPERS.match(script):
-                    yield Sighting("PROC-004", told, key=command)
+                yield Sighting("PROC-004", told, key=command)
             return
         if name in PLATFORM_TOOLS:
             yield Sighting("PROC-001", told, "info", key=command)

@@ -19,11 +19,11 @@ _HARMFUL = re.compile(
 _MAX_FILES = 50
 _MAX_LINES = 200
 _LONG = 1000
-"""Characters beyond which a line is no plain import; setuptools' namespace lines, the longest usual ones, have about 500."""
+"""Characters beyond which a line is no plain import; setuptools' namespace lines, the longest usual, have 500."""
 
 
 def pth_sightings(data: Mapping[str, Any]) -> Iterator[Sighting]:
-    """Give the sightings in the ``install`` task's ``pth`` list: ``[{"name": …, "lines": […]}]``, whatever it really holds."""
+    """Give the sightings in the ``install`` task's ``pth`` list: ``[{"name": …, "lines": […]}]``, whatever it holds."""
     files = data.get("pth")
     for entry in files[:_MAX_FILES] if isinstance(files, list) else []:
         if not isinstance(entry, dict):

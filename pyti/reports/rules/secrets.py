@@ -16,12 +16,15 @@ _HOME = re.compile(
     r"|\.aws/(credentials|sso/|cli/cache/|login/)|\.azure/|\.config/gcloud/|\.kube/config$|\.docker/config\.json$"
     r"|\.(netrc|pypirc|git-credentials|npmrc|pgpass|my\.cnf|vault-token|boto|s3cfg)$|\.config/(gh/hosts\.yml|git/credentials|hub)$"
     r"|\.gnupg/(private-keys|secring)|\.password-store/|\.local/share/keyrings/|\.config/(op|keepassxc|Bitwarden)/"
-    r"|\.(mozilla/firefox|config/(google-chrome|chromium|BraveSoftware|microsoft-edge|opera))/.*(Login Data|Cookies|logins\.json|key[34]\.db|cookies\.sqlite|Web Data|Local State)"
+    r"|\.(mozilla/firefox|config/(google-chrome|chromium|BraveSoftware|microsoft-edge|opera))/"
+    r".*(Login Data|Cookies|logins\.json|key[34]\.db|cookies\.sqlite|Web Data|Local State)"
     r"|\.(bash|zsh|python|psql|mysql|node_repl)_history$|\.(bitcoin|ethereum|electrum|monero|solana|config/solana|config/Exodus)/"
-    r"|\.config/(discord|Slack|Signal|Telegram Desktop)/|\.cargo/credentials(\.toml)?$|\.terraform\.d/credentials|\.config/rclone/rclone\.conf$"
+    r"|\.config/(discord|Slack|Signal|Telegram Desktop)/"
+    r"|\.cargo/credentials(\.toml)?$|\.terraform\.d/credentials|\.config/rclone/rclone\.conf$"
 )
 _WEAK = re.compile(r"\.(netrc|git-credentials|pypirc|npmrc|python_history)$")
-"""Read by honest libraries and tools on their usual way (requests reads ~/.netrc before a request): no combination builds on it."""
+"""Read by honest libraries and tools on their usual way (requests reads ~/.netrc before a request):
+no combination builds on it."""
 _SYSTEM = re.compile(
     r"/etc/(g?shadow-?|sudoers(\.d/.*)?|ssh/ssh_host_[a-z0-9]+_key|ssl/private/.+|krb5\.keytab)$|/root/\.(ssh|aws|netrc)"
 )

@@ -41,7 +41,8 @@ class PhaseWatch:
         self._context = context
         self._harmful_pth = harmful_pth
         self._families: tuple[Family, ...] = (
-            NetworkRules(context), ProcessRules(context), FileRules(context), SecretRules(context), KernelRules(context),
+            NetworkRules(context), ProcessRules(context), FileRules(context), SecretRules(context),
+            KernelRules(context),
         )  # fmt: skip
         self._gathered: dict[str, _Gathered] = {}
         self._secret = ""
@@ -115,7 +116,8 @@ class PhaseWatch:
         """Give what was found in this phase, the gravest first."""
         found = [
             Finding(
-                id=rule, severity=gathered.severity, title=RULES[rule].title, task=self._context.task, phase=self._context.phase,
+                id=rule, severity=gathered.severity, title=RULES[rule].title, task=self._context.task,
+                phase=self._context.phase,
                 evidence=tuple(gathered.evidence), count=max(1, gathered.count),
             )
             for rule, gathered in self._gathered.items()
