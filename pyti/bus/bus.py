@@ -16,7 +16,7 @@ import structlog
 from pyti.bus.clock import Clock, SystemClock
 from pyti.bus.consumer import Consuming, Handler
 from pyti.bus.delivery import Context, Delivery
-from pyti.bus.envelope import ATTEMPT, DEADLINE, Envelope
+from pyti.bus.envelope import ATTEMPT, DEADLINE, Envelope, portable
 from pyti.bus.fairness import TakeOrder
 from pyti.bus.inprocess import InProcessTransport, broker_named
 from pyti.bus.location import Location
@@ -168,7 +168,7 @@ class Bus:
 
         ``expiration_s`` bounds the time in a queue; ``deadline`` (Unix time) is when it must no longer be handled.
         While the broker is away this waits, up to ``options.publish_timeout_s``; a publish whose confirm was lost is
-        repeated under the same message id, so a message can arrive twice.
+        repeated under the same message id, so a message can arrive twice. Floats in ``headers`` travel as text.
 
         Raises ``Unroutable``, ``PublishRefused``, ``BusDisconnected``, ``TooLarge``, ``UnknownMessage``.
         """
@@ -201,9 +201,9 @@ class Bus:
         deadline: float | None = None,
     ) -> Envelope:
         tag, body = self._registry.encode(message)
-        carried = {ATTEMPT: 1, **(headers or {})}
+        carried = {ATTEMPT: 1, **portable(headers or {})}
         if deadline is not None:
-            carried[DEADLINE] = float(deadline)
+            carried[DEADLINE] = repr(float(deadline))
         envelope = Envelope(
             body=body,
             type=tag,

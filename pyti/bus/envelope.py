@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-__all__ = ["ATTEMPT", "DEADLINE", "HISTORY", "TRACEPARENT", "Envelope", "Failure", "history_header", "without_trail"]
+__all__ = [
+    "ATTEMPT",
+    "DEADLINE",
+    "HISTORY",
+    "TRACEPARENT",
+    "Envelope",
+    "Failure",
+    "history_header",
+    "portable",
+    "without_trail",
+]
 
 ATTEMPT = "attempt"
 DEADLINE = "deadline"
@@ -60,10 +71,11 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def deadline(self) -> float | None:
         """Unix time after which the message is not handled, where a sensible header says so."""
-        value = self.headers.get(DEADLINE)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        try:
+            value = msgspec.convert(self.headers.get(DEADLINE), float, strict=False)
+        except msgspec.ValidationError:
             return None
-        return float(value) if math.isfinite(value) else None
+        return value if math.isfinite(value) else None
 
     @property
     def traceparent(self) -> str | None:
@@ -78,7 +90,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         failures = []
         for row in rows[-MAX_HISTORY:] if isinstance(rows, list) else ():
             try:
-                failures.append(msgspec.convert(row, Failure, strict=True))
+                failures.append(msgspec.convert(row, Failure, strict=False))
             except msgspec.ValidationError:
                 continue
         return tuple(failures)
@@ -86,7 +98,30 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 def history_header(history: tuple[Failure, ...]) -> list[dict[str, Any]]:
     """Return the newest ``MAX_HISTORY`` failures as plain values that every transport can carry."""
-    return [msgspec.to_builtins(failure) for failure in history[-MAX_HISTORY:]]
+    return [portable(msgspec.to_builtins(failure)) for failure in history[-MAX_HISTORY:]]
+
+
+def portable(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return headers as every transport carries them unchanged: floats become text.
+
+    The AMQP client writes floats with 32 bits, which rounds Unix times to minutes. Raises ``TypeError`` for a value
+    that is not None, text, bytes, a bool, a number of 64 bits, a time, or a list or mapping of these.
+    """
+    return {str(key): _portable(value) for key, value in headers.items()}
+
+
+def _portable(value: Any) -> Any:
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return portable(value)
+    if isinstance(value, list | tuple):
+        return [_portable(item) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise TypeError(f"a header's number needs more than 64 bits: {value}")
+    if value is None or isinstance(value, str | bytes | bool | int | datetime):
+        return value
+    raise TypeError(f"a header cannot be a {type(value).__name__}")
 
 
 def without_trail(headers: Mapping[str, Any]) -> dict[str, Any]:

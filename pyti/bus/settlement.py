@@ -74,7 +74,7 @@ class Settlement:
             queue=incoming.queue,
             error=type(error).__name__,
             message=str(error)[:MAX_TEXT],
-            at=self._clock.time(),
+            at=round(self._clock.time(), 3),
             delay_s=round(delay_s, 3),
         )
         headers = without_trail(envelope.headers)
@@ -115,7 +115,7 @@ class Settlement:
             "dead-queue": incoming.queue,
             "dead-exchange": incoming.exchange,
             "dead-routing-key": incoming.routing_key,
-            "dead-at": self._clock.time(),
+            "dead-at": repr(round(self._clock.time(), 3)),
         }
         key = spec.dead_letter_routing_key if spec.dead_letter_routing_key is not None else incoming.routing_key
         copy = self._copy(envelope, headers, expiration_s=None)

@@ -6,8 +6,10 @@ import asyncio
 
 import structlog
 from aiormq import spec
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.channel import Channel
 
+from pyti.bus.amqp.channels import open_channel
 from pyti.bus.amqp.faults import CHANNEL_ERRORS, refusal, translated
 from pyti.bus.amqp.link import Link
 from pyti.bus.amqp.wire import from_wire
@@ -27,7 +29,7 @@ class AmqpIncoming:
 
     __slots__ = ("_channel", "_tag", "delivery_count", "envelope", "exchange", "queue", "redelivered", "routing_key")
 
-    def __init__(self, queue: str, channel: AbstractChannel, message: DeliveredMessage) -> None:
+    def __init__(self, queue: str, channel: Channel, message: DeliveredMessage) -> None:
         self.envelope = from_wire(message)
         self.queue = queue
         self.exchange = message.exchange or ""
@@ -58,7 +60,7 @@ class AmqpSubscription:
         self.tag = tag
         self.prefetch = prefetch
         self.deliver = deliver
-        self.channel: AbstractChannel | None = None
+        self.channel: Channel | None = None
 
     @property
     def stands(self) -> bool:
@@ -67,7 +69,7 @@ class AmqpSubscription:
 
     async def begin(self, connection: AbstractConnection) -> None:
         """Open a channel of its own and consume."""
-        channel = await connection.channel(publisher_confirms=False)
+        channel = await open_channel(connection, confirms=False)
         channel.on_consumer_cancel_callbacks.add(self._owner.on_cancelled)
 
         async def on_message(message: DeliveredMessage) -> None:
@@ -108,7 +110,7 @@ class Consumers:
         self._options = options
         self._declared: dict[Declarable, None] = {}
         self.subscriptions: set[AmqpSubscription] = set()
-        self._get_channel: AbstractChannel | None = None
+        self._get_channel: Channel | None = None
         self._opening = asyncio.Lock()
         self._tasks = TaskSet()
         self._look = asyncio.Event()
@@ -191,7 +193,7 @@ class Consumers:
             return False
         connection = await self._connection()
         with translated():
-            probe = await connection.channel(publisher_confirms=False)
+            probe = await open_channel(connection, confirms=False)
             await probe.close()
         return True
 
@@ -204,13 +206,13 @@ class Consumers:
                 f"there was no connection to the broker for {self._options.publish_timeout_s:g} s"
             ) from None
 
-    async def _taking_channel(self) -> AbstractChannel:
+    async def _taking_channel(self) -> Channel:
         connection = await self._connection()
         async with self._opening:
             channel = self._get_channel
             if channel is None or channel.is_closed or channel.connection is not connection:
                 with translated():
-                    channel = self._get_channel = await connection.channel(publisher_confirms=False)
+                    channel = self._get_channel = await open_channel(connection, confirms=False)
             return channel
 
     async def _watch(self) -> None:
@@ -242,7 +244,7 @@ class Consumers:
             _log.warning("consumers could not be restored yet", connection=self.link.label, error=str(error))
 
 
-async def _fetch(channel: AbstractChannel, queue: str) -> AmqpIncoming | None:
+async def _fetch(channel: Channel, queue: str) -> AmqpIncoming | None:
     try:
         with translated():
             message = await channel.basic_get(queue)
@@ -259,7 +261,7 @@ async def _requeue(incoming: AmqpIncoming) -> None:
 
 
 async def _declare(connection: AbstractConnection, item: Declarable) -> None:
-    channel = await connection.channel(publisher_confirms=False)
+    channel = await open_channel(connection, confirms=False)
     try:
         if isinstance(item, Exchange):
             await channel.exchange_declare(item.name, exchange_type=item.kind, durable=True)

@@ -21,6 +21,7 @@ from pyti.errors import BusDisconnected, BusError, PytiError
 __all__ = ["Link"]
 
 _CLOSE_LIMIT_S = 5.0
+_REFUSALS = (amqp.AuthenticationError, amqp.ProbableAuthenticationError, amqp.ConnectionNotAllowed)
 _log = structlog.get_logger("pyti.bus")
 
 
@@ -96,7 +97,7 @@ class Link:
         while True:
             try:
                 connection = await self._connect()
-            except (amqp.AuthenticationError, amqp.ProbableAuthenticationError, amqp.ConnectionNotAllowed) as error:
+            except _REFUSALS as error:
                 refused = BusDisconnected(
                     f"the broker at {self._location.shown} refuses the user or the virtual host",
                     remedy="Check user, password and virtual host in the bus URL, and the broker's permissions.",
@@ -142,8 +143,10 @@ class Link:
                 with translated():
                     await connection.connect()
                     await self._on_up(connection)
-        except BaseException:
+        except BaseException as error:
             await self._drop()
+            if isinstance(error.__cause__, _REFUSALS):
+                raise error.__cause__ from None
             raise
         return connection
 

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 from aiormq import exceptions as amqp
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.channel import Channel
 
+from pyti.bus.amqp.channels import open_channel
 from pyti.bus.amqp.faults import CHANNEL_ERRORS, blames, refusal, translated
 from pyti.bus.amqp.link import Link
 from pyti.bus.amqp.wire import from_wire, to_properties
@@ -26,14 +28,16 @@ OnReply = Callable[[Envelope | None], None]
 
 
 class Publisher:
-    """The publishing half of the transport. ``link`` is set by the transport before use."""
+    """The publishing half of the transport. The links are set by the transport before use."""
 
     link: Link
+    topology: Link
+    """The connection that restores the topology: nothing is published before that is done, or it might be unroutable."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._channel: AbstractChannel | None = None
-        self._requests: AbstractChannel | None = None
+        self._channel: Channel | None = None
+        self._requests: Channel | None = None
         self._opening = asyncio.Lock()
         self._window = asyncio.Semaphore(options.window)
         self._waiting = 0
@@ -42,7 +46,7 @@ class Publisher:
 
     async def on_up(self, connection: AbstractConnection) -> None:
         """Open the channel for publishing."""
-        self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._channel = await open_channel(connection, confirms=True)
 
     def on_down(self) -> None:
         """Tell every requester that its reply cannot come any more."""
@@ -53,7 +57,7 @@ class Publisher:
 
     async def publish(self, exchange: str, key: str, envelope: Envelope, *, mandatory: bool) -> None:
         """Publish and wait for the confirm, over reconnects, within the publish limit."""
-        if not self.link.is_up and self._waiting >= self._options.max_waiting:
+        if not (self.link.is_up and self.topology.is_up) and self._waiting >= self._options.max_waiting:
             raise BusDisconnected(f"the broker is away and {self._waiting} publishes wait already")
         self._waiting += 1
         try:
@@ -84,9 +88,7 @@ class Publisher:
             return False
         return True
 
-    async def _put(
-        self, channel: AbstractChannel, exchange: str, key: str, envelope: Envelope, *, mandatory: bool
-    ) -> None:
+    async def _put(self, channel: Channel, exchange: str, key: str, envelope: Envelope, *, mandatory: bool) -> None:
         await channel.connection.ready()  # waits while the broker blocks publishers
         try:
             await channel.basic_publish(
@@ -104,7 +106,8 @@ class Publisher:
         except amqp.DeliveryError as error:
             raise PublishRefused(f"a queue behind exchange {exchange!r} refused {key!r}: it is full") from error
 
-    async def _open_channel(self) -> AbstractChannel:
+    async def _open_channel(self) -> Channel:
+        await self.topology.connection()
         connection = await self.link.connection()
         async with self._opening:
             if self._channel is None or self._channel.is_closed or self._channel.connection is not connection:
@@ -146,13 +149,14 @@ class Publisher:
         """Expect no reply any more."""
         self._replies.pop(correlation_id, None)
 
-    async def _open_requests(self) -> AbstractChannel:
+    async def _open_requests(self) -> Channel:
+        await self.topology.connection()
         connection = await self.link.connection()
         async with self._opening:
             channel = self._requests
             if channel is None or channel.is_closed or channel.connection is not connection:
                 with translated():
-                    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                    channel = await open_channel(connection, confirms=True)
                     await channel.basic_consume(DIRECT_REPLY, self._on_reply, no_ack=True)
                 self._requests = channel
             return channel

@@ -46,6 +46,8 @@ class AmqpTransport:
             on_down=self._consumers.on_down,
         )
 
+        self._publisher.topology = self._consuming
+
     @property
     def connected(self) -> bool:
         """Whether both connections stand."""

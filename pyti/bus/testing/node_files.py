@@ -71,8 +71,8 @@ class NodeFiles(msgspec.Struct, frozen=True, kw_only=True):
             "RABBITMQ_CONF_ENV_FILE": f"{at}/rabbitmq-env.conf",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{at}/enabled_plugins",
             "RABBITMQ_PID_FILE": f"{at}/pid",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+sbwt none +sbwtdcpu none +sbwtdio none "
-            f"-kernel inet_dist_use_interface {{127,0,0,1}}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none "
+            "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": HOST,
         }

@@ -158,7 +158,7 @@ class PrivateBroker:
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             raise BusError(
-                f"the private RabbitMQ node did not answer within {START_LIMIT_S:g} s; its logs are in {self.files.logs}"
+                f"the private RabbitMQ node did not answer within {START_LIMIT_S:g} s; logs are in {self.files.logs}"
             ) from None
 
     async def _answers(self) -> bool:
