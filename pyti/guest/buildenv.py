@@ -109,7 +109,7 @@ class BuildEnvironment:
 
 
 def source_tree(context: Context) -> Path:
-    """Return the sdist's tree, unpacked once per job and owned by the unprivileged user; ``BuildFailed`` when malformed."""
+    """Return the sdist's tree, unpacked once and owned by the unprivileged user; ``BuildFailed`` when malformed."""
     if context.source is None:
         target = context.folder("source")
         try:
@@ -121,7 +121,7 @@ def source_tree(context: Context) -> Path:
 
 
 def build_environment(context: Context) -> BuildEnvironment:
-    """Return the job's build environment, not made yet; ``BuildFailed`` when the tree's ``pyproject.toml`` is malformed."""
+    """Return the build environment, not made yet; ``BuildFailed`` when ``pyproject.toml`` is malformed."""
     if context.build is None:
         tree = source_tree(context)
         try:

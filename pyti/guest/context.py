@@ -110,7 +110,7 @@ class Context:
         return result
 
     def python(self, script: str, *arguments: str, python: Path | None = None, isolated: bool = False) -> list[str]:
-        """Return the argv that runs a probe in the target's interpreter (or ``python``), its own folder off ``sys.path``."""
+        """Return the argv that runs a probe in the target's interpreter, its own folder off ``sys.path``."""
         interpreter = str(python or self.layout.venv / "bin/python")
         return [interpreter, "-I" if isolated else "-P", str(self.layout.probes / script), *arguments]
 
@@ -133,7 +133,7 @@ class Context:
         )
 
     def result(self, path: Path) -> bytes:
-        """Return what a probe wrote, which any process of the package may have forged: bounded, never through a link."""
+        """Return what a probe wrote, which the package may have forged: bounded, never through a link."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:

@@ -16,7 +16,7 @@ def task_environment(layout: Layout, account: Account, venv: Path | None = None)
         "USER": account.name,
         "LOGNAME": account.name,
         "PATH": f"{venv or layout.venv}/bin:/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
+        "LC_CTYPE": "C.UTF-8",  # LANG would make every program read a dozen files more
         "TMPDIR": "/tmp",
         "UV_CACHE_DIR": str(layout.home / ".cache/uv"),
         "UV_NO_PROGRESS": "1",

@@ -46,7 +46,7 @@ class Follower:
             if finished:
                 connection.sendall(b'{"end":true}\n')
                 return
-            outbox.wait_beyond(sizes, finished, LOOK_S)
+            outbox.wait_beyond(sizes, LOOK_S)
             if _gone(connection):
                 return
 

@@ -21,6 +21,9 @@ MAX_RECORD = 32 * 1024 * 1024
 MAX_HASHED = 32 * 1024 * 1024
 """Bytes of a distribution whose hashes are checked; the rest is checked by size."""
 
+INSTALLERS_LOCK = ".lock"
+"""uv leaves it in an environment's root; it belongs to no distribution."""
+
 EXTENSION = re.compile(r"\.(?:cpython-\d+[a-z]*(?:-[\w-]+)?|abi3)?\.?so$")
 _SKIPPED_PARTS = frozenset({"tests", "test", "testing", "__pycache__", "conftest", "__main__"})
 
@@ -81,7 +84,7 @@ def site_packages(venv: Path) -> Path:
 def find(venv: Path, name: str) -> Installed | None:
     """Return the installed distribution of that name."""
     site = site_packages(venv)
-    for entry in sorted(os.listdir(site)) if site.is_dir() else ():
+    for entry in sorted(path.name for path in site.iterdir()) if site.is_dir() else ():
         if entry.endswith(".dist-info") and normalize(entry.split("-")[0]) == normalize(name):
             try:
                 with (site / entry / "RECORD").open("rb") as file:
@@ -102,14 +105,14 @@ def files_below(folder: Path) -> frozenset[str]:
     found: set[str] = set()
     for base, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
-        found.update(f"{base}/{name}" for name in files)
+        found.update(f"{base}/{name}" for name in files if name != INSTALLERS_LOCK)
         if len(found) > MAX_LISTED:
             break
     return frozenset(found)
 
 
 def modules_of(names: Iterable[str]) -> list[str]:
-    """Return the importable modules among the recorded file names, parents before children; tests and scripts left out."""
+    """Return the importable modules among recorded files, parents before children; tests and scripts left out."""
     found = set()
     for name in names:
         if name.startswith(("../", "/")):

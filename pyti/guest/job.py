@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,5 +109,5 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _limits(value: Any) -> Limits:
     given = _object(value)
-    known = Limits.__dataclass_fields__
-    return Limits(**{key: type(known[key].default)(number) for key, number in given.items() if key in known})
+    known = asdict(Limits())
+    return replace(Limits(), **{key: type(known[key])(number) for key, number in given.items() if key in known})

@@ -36,6 +36,10 @@ TRACED = (
 MAX_OPEN_FILES = 4096
 """RLIMIT_NOFILE; generous for a package's tests, and far from what hurts a kernel."""
 
+SETPRIV = shutil.which("setpriv") or "/usr/bin/setpriv"
+STRACE = shutil.which("strace")
+"""Found by the agent's own PATH, never by the task's, which begins with a folder that packages write to."""
+
 _SCRIPT = """\
 echo $$ >"$1"
 [ -z "$2" ] || echo $$ >"$2"
@@ -51,7 +55,7 @@ def launch(
     """Return the launcher's argv. ``drop`` is false where this process may not change users (tests)."""
     blocks = max(1, limits.file_bytes // 512)
     command = ["/bin/sh", "-c", _SCRIPT, "launcher", str(announce), str(procs or ""), str(MAX_OPEN_FILES), str(blocks)]
-    command += ["setpriv", "--no-new-privs"]
+    command += [SETPRIV, "--no-new-privs"]
     if drop:
         command += [
             f"--reuid={account.uid}",
@@ -65,10 +69,9 @@ def launch(
 
 def traced(command: Sequence[str], trace: Path) -> list[str] | None:
     """``command`` under strace, which writes to ``trace``; ``None`` where there is no strace."""
-    strace = shutil.which("strace")
-    if strace is None:
+    if STRACE is None:
         return None
     return [
-        strace, "-f", "--seccomp-bpf", "-ttt", "-y", "-s", "256", "-e", "signal=none", "-o", str(trace),
+        STRACE, "-f", "--seccomp-bpf", "-ttt", "-y", "-s", "256", "-e", "signal=none", "-o", str(trace),
         "-e", "trace=" + ",".join(TRACED), "--", *command,
     ]  # fmt: skip

@@ -21,10 +21,7 @@ class Account:
     @classmethod
     def find(cls, name: str) -> Account:
         """Return the named user where this process may become it, else the current user."""
-        if os.geteuid() == 0:
-            entry = pwd.getpwnam(name)
-        else:
-            entry = pwd.getpwuid(os.geteuid())
+        entry = pwd.getpwnam(name) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         return cls(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 

@@ -60,7 +60,7 @@ def load_all(context: Context, phase: str, names: list[str]) -> Loaded:
 
 
 def read_results(content: bytes, names: list[str], start: int) -> list[dict[str, Any]]:
-    """Return the complete results in a probe's file, from name number ``start`` on, up to the first that makes no sense."""
+    """Return the complete results in a probe's file, from name number ``start`` up to the first that makes no sense."""
     items: list[dict[str, Any]] = []
     for line in content.splitlines():
         try:

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 __all__ = ["Outbox", "Outboxes", "StreamWriter"]
 
@@ -82,7 +82,8 @@ class Outbox:
             body["detail"] = detail[:MAX_DETAIL]
         if len(json.dumps(body.get("data", {}))) > MAX_DATA_BYTES:
             body["data"] = {"too_large": True}
-        line = json.dumps(body, separators=(",", ":")).encode("ascii") + b"\n"
+        # file names may hold bytes that are no UTF-8: they leave as question marks
+        line = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         self._records.write(line)
         with self._bell:
             self._sizes[RECORDS] += len(line)
@@ -130,10 +131,10 @@ class Outbox:
         sizes[RECORDS] = sizes.pop(RECORDS)
         return sizes, finished
 
-    def wait_beyond(self, seen: dict[str, int], finished: bool, timeout: float) -> None:
+    def wait_beyond(self, seen: dict[str, int], timeout: float) -> None:
         """Return as soon as something differs from an earlier snapshot, or after ``timeout`` seconds."""
         with self._bell:
-            self._bell.wait_for(lambda: self._sizes != seen or self._finished != finished, timeout)
+            self._bell.wait_for(lambda: self._sizes != seen or self._finished, timeout)
 
 
 class StreamWriter:
@@ -155,7 +156,7 @@ class StreamWriter:
         self._file = target.open("xb", buffering=0)
         outbox.grew(path, 0)
 
-    def __enter__(self) -> StreamWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

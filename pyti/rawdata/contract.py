@@ -90,7 +90,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """The base of everything in the contract."""
 
 
-class GuestAddress(Piece, kw_only=True):
+class GuestAddress(Piece, frozen=True, kw_only=True):
     """How to reach one machine's SSH server: over a UNIX socket, with pinned keys."""
 
     socket: Path
@@ -101,7 +101,7 @@ class GuestAddress(Piece, kw_only=True):
     """The guest's public host key, in OpenSSH's one-line form."""
 
 
-class Limits(Piece, kw_only=True):
+class Limits(Piece, frozen=True, kw_only=True):
     """What one phase of a task may use."""
 
     wall_s: Annotated[float, Meta(gt=0)] = 300.0
@@ -114,7 +114,7 @@ class Limits(Piece, kw_only=True):
     """The largest file that may be written."""
 
 
-class GuestDistribution(Piece, kw_only=True):
+class GuestDistribution(Piece, frozen=True, kw_only=True):
     """The distribution under test, as the guest needs to know it."""
 
     name: Name
@@ -126,7 +126,7 @@ class GuestDistribution(Piece, kw_only=True):
     """Extras that hold test requirements and were resolved into the wheelhouse."""
 
 
-class GuestJob(Piece, kw_only=True):
+class GuestJob(Piece, frozen=True, kw_only=True):
     """The text of ``job.json``."""
 
     v: Literal[1] = 1
@@ -144,7 +144,7 @@ class GuestJob(Piece, kw_only=True):
     """Further requirements, in the wheelhouse, to install before ``tests`` runs."""
 
 
-class StreamReference(Piece, kw_only=True):
+class StreamReference(Piece, frozen=True, kw_only=True):
     """One file in the outbox, as the guest describes it; the slave checks it against what it received."""
 
     path: Annotated[str, Meta(pattern=OUTBOX_PATH)]
@@ -155,7 +155,7 @@ class StreamReference(Piece, kw_only=True):
     """Bytes that were produced, where more than ``size``."""
 
 
-class Phase(Piece, kw_only=True):
+class Phase(Piece, frozen=True, kw_only=True):
     """One process tree that a task ran."""
 
     phase: TaskName
@@ -178,7 +178,7 @@ class Phase(Piece, kw_only=True):
     trace: StreamReference | None = None
 
 
-class JobStarted(Piece, kw_only=True, tag_field="type", tag="job.started"):
+class JobStarted(Piece, frozen=True, kw_only=True, tag_field="type", tag="job.started"):
     """The agent found the job in its inbox."""
 
     seq: int
@@ -189,7 +189,7 @@ class JobStarted(Piece, kw_only=True, tag_field="type", tag="job.started"):
     """Versions of the interpreter and the tools in the image."""
 
 
-class TaskStarted(Piece, kw_only=True, tag_field="type", tag="task.started"):
+class TaskStarted(Piece, frozen=True, kw_only=True, tag_field="type", tag="task.started"):
     """A task begins."""
 
     seq: int
@@ -199,7 +199,7 @@ class TaskStarted(Piece, kw_only=True, tag_field="type", tag="task.started"):
     task: TaskName
 
 
-class TaskFinished(Piece, kw_only=True, tag_field="type", tag="task.finished"):
+class TaskFinished(Piece, frozen=True, kw_only=True, tag_field="type", tag="task.finished"):
     """A task ended, was skipped, or does not apply."""
 
     seq: int
@@ -218,7 +218,7 @@ class TaskFinished(Piece, kw_only=True, tag_field="type", tag="task.finished"):
     """What only this task knows; docs/reference/raw-data.md has the shapes."""
 
 
-class JobFinished(Piece, kw_only=True, tag_field="type", tag="job.finished"):
+class JobFinished(Piece, frozen=True, kw_only=True, tag_field="type", tag="job.finished"):
     """The agent is done with the job; nothing follows."""
 
     seq: int

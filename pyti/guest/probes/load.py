@@ -25,12 +25,8 @@ def main() -> None:
         began = time.perf_counter()
         error = _load(names[number])
         seconds = time.perf_counter() - began
-        line = '{"end": %d, "ok": %s, "error": %s, "seconds": %.6f}\n' % (
-            number,
-            "false" if error else "true",
-            quote(error),
-            seconds,
-        )
+        ok = "false" if error else "true"
+        line = f'{{"end": {number}, "ok": {ok}, "error": {quote(error)}, "seconds": {seconds:.6f}}}\n'
         os.write(out, line.encode("ascii"))
     os.write(out, b'{"done": true}\n')
 

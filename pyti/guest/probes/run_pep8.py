@@ -7,6 +7,7 @@
 import json
 import sys
 import time
+from typing import Any
 
 MAX_LINE_LENGTH = 79
 """PEP 8's own, and pycodestyle's default."""
@@ -14,6 +15,7 @@ MAX_LINE_LENGTH = 79
 
 def main() -> None:
     """Check the files."""
+    request: dict[str, Any]
     if sys.argv[1] == "--warm":
         tools, request, result = sys.argv[2], {"files": [__file__], "seconds": 60}, "/dev/null"
     else:
@@ -21,7 +23,7 @@ def main() -> None:
         with open(request_path, encoding="utf-8") as file:  # noqa: PTH123 - as short as it gets
             request = json.load(file)
     sys.path.insert(0, tools)
-    import pycodestyle
+    import pycodestyle  # type: ignore[import-untyped]
 
     style = pycodestyle.StyleGuide(quiet=2, max_line_length=MAX_LINE_LENGTH)
     report = style.init_report(pycodestyle.BaseReport)

@@ -8,11 +8,13 @@ load plugins. ``--warm TOOLS`` checks this file.
 import json
 import sys
 import time
+from typing import Any
 
 
 def main() -> None:
     """Check the files."""
     warm = sys.argv[1] == "--warm"
+    request: dict[str, Any]
     if warm:
         tools, request, result = sys.argv[2], {"files": [__file__], "paths": [], "seconds": 60}, "/dev/null"
     else:
@@ -28,7 +30,7 @@ def main() -> None:
         json.dump(counts, file)
 
 
-def check(files: list, seconds: float) -> dict:
+def check(files: list[str], seconds: float) -> dict[str, Any]:
     """Check ``files`` for at most about ``seconds``."""
     from pylint.lint import PyLinter
     from pylint.reporters import CollectingReporter
@@ -42,8 +44,8 @@ def check(files: list, seconds: float) -> dict:
     linter.disable("locally-disabled")
     linter.disable("suppressed-message")
     until = time.monotonic() + seconds
-    types: dict = {}
-    symbols: dict = {}
+    types: dict[str, int] = {}
+    symbols: dict[str, int] = {}
     statements = covered = 0
     for path in files:
         if time.monotonic() >= until:

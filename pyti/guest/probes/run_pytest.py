@@ -8,6 +8,7 @@ wins. RESULT gets JSON lines: ``{"collected": n}``, ``{"o": outcome}`` and, for 
 import json
 import os
 import sys
+from typing import Any
 
 MAX_WHY = 300
 
@@ -22,18 +23,18 @@ class Counter:
         """Append one line."""
         os.write(self._out, (json.dumps(fields) + "\n").encode("ascii"))
 
-    def pytest_collection_finish(self, session) -> None:  # noqa: ANN001 - pytest may not be importable here
+    def pytest_collection_finish(self, session: Any) -> None:
         """All tests are known."""
         self.tell(collected=len(session.items))
 
-    def pytest_collectreport(self, report) -> None:  # noqa: ANN001 - as above
+    def pytest_collectreport(self, report: Any) -> None:
         """Return a file could not be collected, or skipped itself."""
         if report.failed:
             self.tell(o="error", name=report.nodeid[:MAX_WHY], why=_why(report), at="collection")
         elif report.skipped:
             self.tell(o="skipped")
 
-    def pytest_runtest_logreport(self, report) -> None:  # noqa: ANN001 - as above
+    def pytest_runtest_logreport(self, report: Any) -> None:
         """One of a test's three steps has ended."""
         if hasattr(report, "wasxfail"):
             if report.when == "call" or report.skipped:
@@ -47,7 +48,7 @@ class Counter:
             self.tell(o="passed")
 
 
-def _why(report) -> str:  # noqa: ANN001 - as above
+def _why(report: Any) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash else str(report.longrepr or "")
     lines = [line for line in text.splitlines() if line.strip()]

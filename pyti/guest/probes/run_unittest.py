@@ -7,11 +7,13 @@ import json
 import os
 import sys
 import unittest
+from collections.abc import Iterator
+from typing import Any
 
 MAX_WHY = 300
 
 
-class Telling(unittest.TextTestResult):
+class Telling(unittest.TextTestResult):  # type: ignore[type-arg]
     """A result that tells of every outcome at once, so that a crash loses nothing."""
 
     out = -1
@@ -23,29 +25,37 @@ class Telling(unittest.TextTestResult):
             fields |= {"name": str(test)[:MAX_WHY], "why": str(error).strip().splitlines()[-1][:MAX_WHY]}
         os.write(Telling.out, (json.dumps(fields) + "\n").encode("ascii"))
 
-    def addSuccess(self, test) -> None:  # noqa: ANN001, N802, D102 - unittest's interface
+    def addSuccess(self, test: Any) -> None:  # noqa: N802, D102 - unittest's interface
         super().addSuccess(test)
         self.tell("passed")
 
-    def addFailure(self, test, err) -> None:  # noqa: ANN001, N802, D102 - unittest's interface
+    def addFailure(self, test: Any, err: Any) -> None:  # noqa: N802, D102 - unittest's interface
         super().addFailure(test, err)
         self.tell("failed", test, self.failures[-1][1] or err)
 
-    def addError(self, test, err) -> None:  # noqa: ANN001, N802, D102 - unittest's interface
+    def addError(self, test: Any, err: Any) -> None:  # noqa: N802, D102 - unittest's interface
         super().addError(test, err)
         self.tell("error", test, self.errors[-1][1] or err)
 
-    def addSkip(self, test, reason) -> None:  # noqa: ANN001, N802, D102 - unittest's interface
+    def addSkip(self, test: Any, reason: Any) -> None:  # noqa: N802, D102 - unittest's interface
         super().addSkip(test, reason)
         self.tell("skipped")
 
-    def addExpectedFailure(self, test, err) -> None:  # noqa: ANN001, N802, D102 - unittest's interface
+    def addExpectedFailure(self, test: Any, err: Any) -> None:  # noqa: N802, D102 - unittest's interface
         super().addExpectedFailure(test, err)
         self.tell("xfailed")
 
-    def addUnexpectedSuccess(self, test) -> None:  # noqa: ANN001, N802, D102 - unittest's interface
+    def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: N802, D102 - unittest's interface
         super().addUnexpectedSuccess(test)
         self.tell("failed", test, "unexpected success")
+
+
+def _each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from _each(test)
+        else:
+            yield test
 
 
 def main() -> None:
@@ -53,11 +63,14 @@ def main() -> None:
     result, start, top, *patterns = sys.argv[1:]
     del sys.argv[1:]
     Telling.out = os.open(result, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    suite = unittest.TestSuite()
+    tests: dict[str, unittest.TestCase] = {}
     for pattern in patterns:
-        suite.addTests(unittest.TestLoader().discover(start, pattern=pattern, top_level_dir=top))
+        for test in _each(unittest.TestLoader().discover(start, pattern=pattern, top_level_dir=top)):
+            tests.setdefault(test.id(), test)
+    suite = unittest.TestSuite(tests.values())
     os.write(Telling.out, (json.dumps({"collected": suite.countTestCases()}) + "\n").encode("ascii"))
-    outcome = unittest.TextTestRunner(resultclass=Telling).run(suite)
+    runner = unittest.TextTestRunner(resultclass=Telling)  # type: ignore[arg-type]
+    outcome = runner.run(suite)
     sys.exit(not outcome.wasSuccessful())
 
 

@@ -32,7 +32,7 @@ def run(context: Context) -> Verdict:
     loaded = load_all(context, "load", targets[:MAX_ENTRIES])
     data = {
         "entries": [
-            {"group": group[:200], "name": name[:200], **item, "target": item["name"]} | {"name": name[:200]}
+            {**item, "group": group[:200], "name": name[:200], "target": item["name"]}
             for (group, name, _), item in zip(entries, loaded.items, strict=False)
         ],
         "total": len(entries),
@@ -43,8 +43,8 @@ def run(context: Context) -> Verdict:
         return Verdict("timeout", "resource", f"loading {loaded.timeout} hit the time limit", data)
     failed = [item for item in loaded.items if not item["ok"]]
     if failed:
-        error = str(failed[0]["error"])
-        return Verdict("failed", blame(error.encode()), f"{detail}; {failed[0]['name']}: {error}", data)
+        why = str(failed[0]["error"])
+        return Verdict("failed", blame(why.encode()), f"{detail}; {failed[0]['name']}: {why}", data)
     return Verdict("passed", None, detail, data)
 
 

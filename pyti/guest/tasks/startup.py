@@ -1,4 +1,4 @@
-"""``startup``: a bare interpreter of the environment, so that what runs at every start (``.pth``, ``sitecustomize``) shows."""
+"""``startup``: a bare interpreter, so that what runs at every start (``.pth``, ``sitecustomize``) shows."""
 
 from __future__ import annotations
 

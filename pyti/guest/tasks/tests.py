@@ -99,7 +99,7 @@ def _add_inside(context: Context, tree: Path, suite: Suite, installed: Installed
 
 
 def _from_wheel(context: Context, installed: Installed) -> _Setup | None:
-    found = set()
+    found: set[str] = set()
     for top in installed.top_level():
         if (installed.site / top).is_dir():
             found.update(str((installed.site / top / name).parent) for name in test_files(installed.site / top))
