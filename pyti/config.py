@@ -40,7 +40,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The base of every table of settings: a misspelt key is an error, not silence."""
 
 
-class BusSettings(Table, kw_only=True):
+class BusSettings(Table, frozen=True, kw_only=True):
     """How master, slaves and clients reach each other."""
 
     url: str = "inprocess:"
@@ -53,7 +53,7 @@ class BusSettings(Table, kw_only=True):
     delivery_limit: Count = 5
 
 
-class IndexSettings(Table, kw_only=True):
+class IndexSettings(Table, frozen=True, kw_only=True):
     """Which package index to ask, and the bounds of what it may answer."""
 
     url: str | None = None
@@ -71,7 +71,7 @@ class IndexSettings(Table, kw_only=True):
     prereleases: bool = False
 
 
-class MachinesSettings(Table, kw_only=True):
+class MachinesSettings(Table, frozen=True, kw_only=True):
     """Where machines come from."""
 
     uri: str | None = None
@@ -87,7 +87,7 @@ class MachinesSettings(Table, kw_only=True):
     """Refuse to clone when the disk has less room than this."""
 
 
-class StoreSettings(Table, kw_only=True):
+class StoreSettings(Table, frozen=True, kw_only=True):
     """Where jobs, reports and blobs are kept; unset means below ``home``."""
 
     url: str | None = None
@@ -96,7 +96,7 @@ class StoreSettings(Table, kw_only=True):
     """A folder, or a URL that obstore understands (``s3://…``)."""
 
 
-class MasterSettings(Table, kw_only=True):
+class MasterSettings(Table, frozen=True, kw_only=True):
     """The master's duties."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")] = "master"
@@ -108,7 +108,7 @@ class MasterSettings(Table, kw_only=True):
     watch_profile: str = "default"
 
 
-class SlaveSettings(Table, kw_only=True):
+class SlaveSettings(Table, frozen=True, kw_only=True):
     """A slave's size and name."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")] | None = None
@@ -118,7 +118,7 @@ class SlaveSettings(Table, kw_only=True):
     grace_s: Positive = 60.0
 
 
-class Settings(Table, kw_only=True):
+class Settings(Table, frozen=True, kw_only=True):
     """Everything that can be set."""
 
     home: Path = msgspec.field(default_factory=lambda: default_home())
@@ -142,7 +142,7 @@ class Settings(Table, kw_only=True):
 
     @property
     def libvirt_uri(self) -> str:
-        """libvirt's connection URI."""
+        """Libvirt's connection URI."""
         return self.machines.uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session")
 
 

@@ -129,7 +129,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base of the parts of messages."""
 
 
-class BlobReference(Record, kw_only=True):
+class BlobReference(Record, frozen=True, kw_only=True):
     """A claim check: where bytes lie in the blob store, and what they must be."""
 
     uri: Name
@@ -138,7 +138,7 @@ class BlobReference(Record, kw_only=True):
     media_type: Name = "application/octet-stream"
 
 
-class Distribution(Record, kw_only=True):
+class Distribution(Record, frozen=True, kw_only=True):
     """One file of one release: from the index (``url``) or handed over through the blob store (``blob``)."""
 
     name: Name
@@ -157,7 +157,7 @@ class Distribution(Record, kw_only=True):
     """Unix time of the upload, where the index tells it."""
 
 
-class MachineRequest(Record, kw_only=True):
+class MachineRequest(Record, frozen=True, kw_only=True):
     """The machine that a job asks for."""
 
     image: Name = "bookworm"
@@ -169,7 +169,7 @@ class MachineRequest(Record, kw_only=True):
     network: NetworkPolicy = NetworkPolicy.NONE
 
 
-class JobRun(Message, kw_only=True, tag="job.run.v1"):
+class JobRun(Message, frozen=True, kw_only=True, tag="job.run.v1"):
     """Test this distribution on such a machine with these tasks."""
 
     job: JobId
@@ -187,7 +187,7 @@ class JobRun(Message, kw_only=True, tag="job.run.v1"):
     submitted: float = 0.0
 
 
-class CancelJob(Message, kw_only=True, tag="job.cancel.v1"):
+class CancelJob(Message, frozen=True, kw_only=True, tag="job.cancel.v1"):
     """Stop the job, wherever it is. Sent by clients to the master and by the master to slaves."""
 
     job: JobId
@@ -196,23 +196,23 @@ class CancelJob(Message, kw_only=True, tag="job.cancel.v1"):
     """Only this attempt; 0 means whichever runs."""
 
 
-class Drain(Message, kw_only=True, tag="slave.drain.v1"):
+class Drain(Message, frozen=True, kw_only=True, tag="slave.drain.v1"):
     """Take no more jobs, finish those that run, then stop."""
 
     grace_s: Seconds = 60.0
 
 
-class Ping(Message, kw_only=True, tag="slave.ping.v1"):
+class Ping(Message, frozen=True, kw_only=True, tag="slave.ping.v1"):
     """Announce yourself now."""
 
 
-class GetTarget(Message, kw_only=True, tag="slave.target.v1"):
+class GetTarget(Message, frozen=True, kw_only=True, tag="slave.target.v1"):
     """Ask a slave which interpreter and platform its image has; answered with a ``TargetReply`` or a ``Refusal``."""
 
     image: Name
 
 
-class TargetReply(Message, kw_only=True, tag="slave.target-reply.v1"):
+class TargetReply(Message, frozen=True, kw_only=True, tag="slave.target-reply.v1"):
     """The image's manifest of its interpreter: PEP 508 markers and the tags of wheels that it takes."""
 
     image: Name
@@ -222,7 +222,7 @@ class TargetReply(Message, kw_only=True, tag="slave.target-reply.v1"):
 ControlCommand = CancelJob | Drain | Ping
 
 
-class JobAccepted(Message, kw_only=True, tag="job.accepted.v1"):
+class JobAccepted(Message, frozen=True, kw_only=True, tag="job.accepted.v1"):
     """A slave has journaled the job and leases it until ``lease_until`` (Unix time)."""
 
     job: JobId
@@ -231,7 +231,7 @@ class JobAccepted(Message, kw_only=True, tag="job.accepted.v1"):
     lease_until: float
 
 
-class JobProgress(Message, kw_only=True, tag="job.progress.v1"):
+class JobProgress(Message, frozen=True, kw_only=True, tag="job.progress.v1"):
     """Where a running job is; renews its lease."""
 
     job: JobId
@@ -245,7 +245,7 @@ class JobProgress(Message, kw_only=True, tag="job.progress.v1"):
     at: float = 0.0
 
 
-class Timings(Record, kw_only=True):
+class Timings(Record, frozen=True, kw_only=True):
     """Seconds that each part of a job took, measured by the slave; ``total`` is wall-clock from accept to destroyed."""
 
     resolve: Seconds = 0.0
@@ -260,7 +260,7 @@ class Timings(Record, kw_only=True):
     """Seconds spent inside tasks, as the guest's records say (a part of ``run``)."""
 
 
-class MachineUsed(Record, kw_only=True):
+class MachineUsed(Record, frozen=True, kw_only=True):
     """The machine that a job really ran on."""
 
     image: Name = ""
@@ -272,7 +272,7 @@ class MachineUsed(Record, kw_only=True):
     cold_boot: bool = False
 
 
-class JobFailure(Record, kw_only=True):
+class JobFailure(Record, frozen=True, kw_only=True):
     """Why a job has no complete raw data."""
 
     step: Step
@@ -285,7 +285,7 @@ class JobFailure(Record, kw_only=True):
     timeout: bool = False
 
 
-class RawDataSet(Record, kw_only=True):
+class RawDataSet(Record, frozen=True, kw_only=True):
     """All that came out of the guest: the records, and the streams and artefacts by path in the outbox.
 
     ``records`` is the text of ``records.jsonl`` when it fits inline; else ``files`` holds it too.
@@ -296,7 +296,7 @@ class RawDataSet(Record, kw_only=True):
     truncated: bool = False
 
 
-class JobResult(Message, kw_only=True, tag="job.result.v1"):
+class JobResult(Message, frozen=True, kw_only=True, tag="job.result.v1"):
     """What a slave hands over when a job ends, however it ends."""
 
     job: JobId
@@ -313,7 +313,7 @@ class JobResult(Message, kw_only=True, tag="job.result.v1"):
     finished: float = 0.0
 
 
-class SlotActivity(Record, kw_only=True):
+class SlotActivity(Record, frozen=True, kw_only=True):
     """What one machine slot is doing."""
 
     job: JobId
@@ -325,7 +325,7 @@ class SlotActivity(Record, kw_only=True):
     since: float = 0.0
 
 
-class SlavePresence(Message, kw_only=True, tag="slave.presence.v1"):
+class SlavePresence(Message, frozen=True, kw_only=True, tag="slave.presence.v1"):
     """A slave's heartbeat: what it can run and what it runs now."""
 
     slave: Name
@@ -341,7 +341,7 @@ class SlavePresence(Message, kw_only=True, tag="slave.presence.v1"):
     at: float = 0.0
 
 
-class Submission(Record, kw_only=True):
+class Submission(Record, frozen=True, kw_only=True):
     """One requirement, or one local file (already in the blob store), with how to test it."""
 
     requirement: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
@@ -354,36 +354,36 @@ class Submission(Record, kw_only=True):
     deadline: float | None = None
 
 
-class SubmitJobs(Message, kw_only=True, tag="master.submit.v1"):
+class SubmitJobs(Message, frozen=True, kw_only=True, tag="master.submit.v1"):
     """Ask the master to test these; answered with a ``JobListing`` or a ``Refusal``."""
 
     submissions: tuple[Submission, ...]
 
 
-class ListJobs(Message, kw_only=True, tag="master.jobs.v1"):
+class ListJobs(Message, frozen=True, kw_only=True, tag="master.jobs.v1"):
     """Ask for the newest jobs; answered with a ``JobListing``."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     state: JobState | None = None
 
 
-class ShowJob(Message, kw_only=True, tag="master.show.v1"):
+class ShowJob(Message, frozen=True, kw_only=True, tag="master.show.v1"):
     """Ask for one job; answered with a ``JobListing`` of one, or a ``Refusal``."""
 
     job: JobId
 
 
-class GetReport(Message, kw_only=True, tag="master.report.v1"):
+class GetReport(Message, frozen=True, kw_only=True, tag="master.report.v1"):
     """Ask for one job's report; answered with a ``ReportReply`` or a ``Refusal``."""
 
     job: JobId
 
 
-class ListSlaves(Message, kw_only=True, tag="master.slaves.v1"):
+class ListSlaves(Message, frozen=True, kw_only=True, tag="master.slaves.v1"):
     """Ask which slaves are known; answered with a ``SlaveListing``."""
 
 
-class JobSummary(Record, kw_only=True):
+class JobSummary(Record, frozen=True, kw_only=True):
     """One row of the master's job table."""
 
     job: JobId
@@ -405,13 +405,13 @@ class JobSummary(Record, kw_only=True):
     detail: ShortText = ""
 
 
-class JobListing(Message, kw_only=True, tag="master.job-listing.v1"):
+class JobListing(Message, frozen=True, kw_only=True, tag="master.job-listing.v1"):
     """Jobs, newest first."""
 
     jobs: tuple[JobSummary, ...]
 
 
-class ReportReply(Message, kw_only=True, tag="master.report-reply.v1"):
+class ReportReply(Message, frozen=True, kw_only=True, tag="master.report-reply.v1"):
     """A report as JSON: inline when small, else by reference."""
 
     job: JobId
@@ -420,13 +420,13 @@ class ReportReply(Message, kw_only=True, tag="master.report-reply.v1"):
     blob: BlobReference | None = None
 
 
-class SlaveListing(Message, kw_only=True, tag="master.slave-listing.v1"):
+class SlaveListing(Message, frozen=True, kw_only=True, tag="master.slave-listing.v1"):
     """The last presence of every slave that the master has heard of."""
 
     slaves: tuple[SlavePresence, ...]
 
 
-class Refusal(Message, kw_only=True, tag="master.refusal.v1"):
+class Refusal(Message, frozen=True, kw_only=True, tag="master.refusal.v1"):
     """A request was not carried out; says why, and the exit status that goes with it."""
 
     error: Name

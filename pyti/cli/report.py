@@ -14,7 +14,7 @@ from pyti.cli.output import rendered
 from pyti.config import Settings
 from pyti.errors import InvalidMessage, UsageError
 from pyti.messages import GetReport, ReportReply
-from pyti.reports import Report, parse_json
+from pyti.reports import Report, decode_report
 from pyti.roles import MAX_REPORT_BYTES, Client, open_client
 from pyti.store import Blobs
 
@@ -56,8 +56,8 @@ async def fetch_report(client: Client, settings: Settings, job: str) -> Report:
     if not isinstance(reply, ReportReply):
         raise InvalidMessage(f"a master answered a request for a report with {type(reply).__name__}")
     if reply.report is not None:
-        return parse_json(reply.report.encode())
+        return decode_report(reply.report.encode())
     if reply.blob is None:
         raise InvalidMessage("a master sent a report without content")
     async with Blobs.open(settings.blobs_url) as blobs:
-        return parse_json(await blobs.get_bytes(reply.blob, limit=MAX_REPORT_BYTES))
+        return decode_report(await blobs.get_bytes(reply.blob, limit=MAX_REPORT_BYTES))

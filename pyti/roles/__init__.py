@@ -5,7 +5,7 @@ master that runs elsewhere.
 """
 
 from pyti.roles.client import Client, open_client
-from pyti.roles.embedded import embedded, embedded_settings
+from pyti.roles.embedding import embedded, embedded_settings
 from pyti.roles.master import MAX_REPORT_BYTES, Master
 from pyti.roles.profiles import PROFILES, check_tasks, tasks_of
 from pyti.roles.slave import Slave

@@ -29,7 +29,7 @@ from pyti.messages import (
     Submission,
     SubmitJobs,
 )
-from pyti.reports import Report, parse_json
+from pyti.reports import Report, decode_report
 from pyti.roles.dispatch import Dispatcher
 from pyti.roles.progress import ProgressFeed
 from pyti.roles.requests import answer, refusal
@@ -174,7 +174,7 @@ class Master:
         reference = await self.store.report_reference(job)
         if reference is None:
             raise UsageError(f"job {job} was cancelled before it started, so there is no report")
-        return parse_json(await self.blobs.get_bytes(reference, limit=MAX_REPORT_BYTES))
+        return decode_report(await self.blobs.get_bytes(reference, limit=MAX_REPORT_BYTES))
 
     async def cancel(self, job: str, reason: str = "") -> None:
         """Cancel a job that waits or runs; one that has ended stays as it is. Raises ``NoSuchJob``."""

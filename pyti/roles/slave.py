@@ -39,7 +39,7 @@ from pyti.roles.pipeline import JobPipeline
 from pyti.roles.rooms import SlaveRooms
 from pyti.roles.supervision import every, supervised
 from pyti.roles.topology import Names, capability, registry, slave_topology
-from pyti.store import Journal
+from pyti.store import Acceptance, Journal
 
 __all__ = ["Slave"]
 
@@ -187,7 +187,10 @@ class Slave:
                 running.work.cancel()
             await delivery.requeue(delay_s=1.0)
             return False
-        await self._journal.accept(run)
+        if await self._journal.accept(run) is not Acceptance.NEW:
+            # An attempt that is over, or older than one that was here: its result is sent, or will be.
+            await delivery.ack()
+            return False
         await self._bus.publish(
             self._names.evt,
             f"job.{run.job}.accepted",
@@ -237,7 +240,6 @@ class Slave:
         else:
             result = running.pipeline.result("failed", _handed_back(self.name, running.pipeline.step))
         await self._journal.keep_result(result)
-        await self._journal.finished(result.job, result.attempt)
         await self._send(running.run.master, result)
 
     # -- results and events ----------------------------------------------------------------------------------------
@@ -256,7 +258,6 @@ class Slave:
                 finished=time.time(),
             )
             await self._journal.keep_result(result)
-            await self._journal.finished(run.job, run.attempt)
 
     async def _send(self, master: str, result: JobResult) -> None:
         try:
