@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from pyti.errors import GuestUnreachable, MachineError, TimeLimitExceeded
 from pyti.rawdata.contract import GuestJob, JobFinished, RawRecord
@@ -24,11 +25,11 @@ async def follow_job(guest: Guest, job: GuestJob, spool: Path) -> AsyncIterator[
     """
     deadline = asyncio.get_running_loop().time() + job.time_limit_s + GRACE_S
     records = guest.session.follow(job.job, spool, attempt=job.attempt)
-    lost = asyncio.create_task(guest.machine.lost.wait(), name=f"watch {guest.machine.name}")
+    lost: asyncio.Future[Any] = guest.machine.lost
     finished = False
     try:
         while not finished:
-            turn = asyncio.ensure_future(anext(records))
+            turn: asyncio.Future[Any] = asyncio.ensure_future(anext(records))
             try:
                 await asyncio.wait(
                     {turn, lost},
@@ -41,7 +42,7 @@ async def follow_job(guest: Guest, job: GuestJob, spool: Path) -> AsyncIterator[
                     await asyncio.wait({turn})
             if turn.cancelled():
                 if lost.done():
-                    raise MachineError(f"machine {guest.machine.name} died while it ran {job.job}")
+                    raise MachineError(f"machine {guest.machine.name} died while it ran {job.job}: {lost.result()}")
                 raise TimeLimitExceeded(
                     f"{job.job} was not done {GRACE_S:.0f} s after its limit of {job.time_limit_s:.0f} s",
                     remedy="Give the job a longer time limit, or fewer tasks.",
@@ -55,5 +56,4 @@ async def follow_job(guest: Guest, job: GuestJob, spool: Path) -> AsyncIterator[
             finished = isinstance(record, JobFinished)
             yield record
     finally:
-        lost.cancel()
         await records.aclose()

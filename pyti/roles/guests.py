@@ -11,18 +11,36 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from pyti.errors import GuestUnreachable, MachineError
-from pyti.machines import Image, Machine, MachinePool
+from pyti.errors import MachineError
+from pyti.machines import Hypervisor, Image, Machine, MachinePool
 from pyti.messages import JobRun
 from pyti.rawdata import GuestSession
 from pyti.roles.stopwatch import Stopwatch
 
-__all__ = ["Guest", "GuestSupply"]
+__all__ = ["Guest", "GuestSupply", "guest_pool"]
 
 CONNECT_LIMIT_S = 60.0
 """An SSH handshake takes 0.6 s in one emulated guest and 17 s when 32 compete for two cores (measured)."""
 
 DESTROY_LIMIT_S = 60.0
+
+SEED_BYTES = 64
+"""Fresh randomness for each clone: clones share the template's random pool."""
+
+
+def guest_pool(hypervisor: Hypervisor, *, slots: int, warm: int) -> MachinePool[GuestSession]:
+    """Make a pool whose machines come connected and awake: with the right time, their own name and randomness."""
+    return MachinePool(hypervisor, slots=slots, warm=warm, prepare=_connect, dispose=GuestSession.close)
+
+
+async def _connect(machine: Machine) -> GuestSession:
+    session = await GuestSession.connect(machine.address, timeout_s=CONNECT_LIMIT_S)
+    try:
+        await session.wake(seed=os.urandom(SEED_BYTES), hostname=machine.name[:63], at=time.time())
+    except BaseException:
+        await session.close()
+        raise
+    return session
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,7 @@ class GuestSupply:
     A job never holds more than one machine, so the pool's slots cannot be exhausted by jobs that wait for a second.
     """
 
-    def __init__(self, pool: MachinePool, image: Image, run: JobRun, stopwatch: Stopwatch) -> None:
+    def __init__(self, pool: MachinePool[GuestSession], image: Image, run: JobRun, stopwatch: Stopwatch) -> None:
         self._pool = pool
         self._image = image
         self._run = run
@@ -70,46 +88,32 @@ class GuestSupply:
     @asynccontextmanager
     async def guest(self, *, more: bool = False) -> AsyncIterator[Guest]:
         """Lend a fresh guest; it is destroyed afterwards. With ``more`` the next one is then cloned ahead."""
-        if self._ahead is None:
-            self._start()
-        assert self._ahead is not None  # noqa: S101 - _start has just set it; for the type checker
-        guest = await self._ahead
+        guest = await (self._ahead or self._start())
         self._ahead = None
-        body_failed = True
+        failed = True
         try:
             yield guest
-            body_failed = False
+            failed = False
         finally:
             with self._stopwatch.part("destroy"):
                 try:
                     # Shielded: a cancelled job must not leave its machine; bounded by DESTROY_LIMIT_S.
                     await asyncio.shield(asyncio.ensure_future(guest.close()))
                 except MachineError:
-                    if not body_failed:
+                    if not failed:
                         raise
         if more:
             self._start()
 
-    def _start(self) -> None:
+    def _start(self) -> asyncio.Task[Guest]:
         self._ahead = asyncio.create_task(self._open(), name=f"clone for {self._run.job}")
+        return self._ahead
 
     async def _open(self) -> Guest:
-        machine_request = self._run.machine
+        wanted = self._run.machine
         with self._stopwatch.part("clone"):
             async with AsyncExitStack() as stack:
-                machine = await stack.enter_async_context(
-                    self._pool.lease(
-                        self._image,
-                        cpus=machine_request.cpus,
-                        memory_mib=machine_request.memory_mib,
-                        job=self._run.job,
-                    )
+                leased = await stack.enter_async_context(
+                    self._pool.lease(self._image, cpus=wanted.cpus, memory_mib=wanted.memory_mib, job=self._run.job)
                 )
-                try:
-                    session = await stack.enter_async_context(
-                        GuestSession.connect(machine.address, timeout_s=CONNECT_LIMIT_S)
-                    )
-                    await session.wake(seed=os.urandom(64), hostname=machine.name[:63], at=time.time())
-                except TimeoutError as error:
-                    raise GuestUnreachable(f"machine {machine.name} did not answer over SSH") from error
-                return Guest(machine, session, stack.pop_all())
+                return Guest(leased.machine, leased.prepared, stack.pop_all())

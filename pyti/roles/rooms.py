@@ -11,6 +11,8 @@ from pyti.config import Settings
 from pyti.errors import OutOfSpace
 from pyti.index import Downloads, IndexClient
 from pyti.machines import Accelerator, Hypervisor, Image, ImageStore, MachinePool
+from pyti.rawdata import GuestSession
+from pyti.roles.guests import guest_pool
 from pyti.store import Blobs
 
 __all__ = ["SlaveRooms"]
@@ -24,7 +26,7 @@ class SlaveRooms:
     images: ImageStore
     hypervisor: Hypervisor
     accelerator: Accelerator
-    pool: MachinePool
+    pool: MachinePool[GuestSession]
     client: IndexClient
     downloads: Downloads
     blobs: Blobs
@@ -57,7 +59,7 @@ class SlaveRooms:
             await hypervisor.sweep()
             accelerator = await hypervisor.probe()
             pool = await stack.enter_async_context(
-                MachinePool(hypervisor, slots=settings.slave.slots, warm=settings.machines.warm)
+                guest_pool(hypervisor, slots=settings.slave.slots, warm=settings.machines.warm)
             )
             client = await stack.enter_async_context(IndexClient(settings.index, cache=settings.home / "cache"))
             blobs = await stack.enter_async_context(Blobs.open(settings.blobs_url))
