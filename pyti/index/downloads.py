@@ -191,6 +191,8 @@ class Downloads:
             if response.status == 200 and have:
                 hasher, have = hashlib.sha256(), 0
             total = _announced(response, have, wanted)
+            if (total or 0) > self.settings.max_file_bytes:
+                raise TooLarge(f"{wanted.filename} has {total} bytes.", remedy="Raise index.max_file_bytes.")
             _write_validator(partial, response)
             with partial.open("r+b" if have else "wb") as file:
                 file.seek(have)

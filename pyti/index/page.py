@@ -228,7 +228,11 @@ def _checked(
     secure: bool,
 ) -> IndexFile:
     """Check what the page says of one file. Raises ``IndexLied``."""
-    url = URL(base).join(URL(entry.url))
+    try:
+        url = URL(base).join(URL(entry.url))
+        uploaded = entry.upload_time.timestamp() if entry.upload_time else None
+    except (ValueError, OverflowError) as error:
+        raise IndexLied(f"the index's URL or date of {entry.filename} is none: {str(error)[:200]}") from error
     if url.scheme not in {"http", "https"} or not url.host:
         raise IndexLied(f"the index's URL of {entry.filename} is neither http nor https.")
     if secure and url.scheme != "https":
@@ -259,7 +263,7 @@ def _checked(
         requires_python=requires if requires is None or len(requires) <= MAX_SPECIFIER else None,
         yanked=entry.yanked not in (False, None),
         yanked_reason=entry.yanked[:4096] if isinstance(entry.yanked, str) else "",
-        uploaded=entry.upload_time.timestamp() if entry.upload_time else None,
+        uploaded=uploaded,
         core_metadata=bool(offered) or isinstance(offered, dict),
         core_metadata_sha256=metadata_digest.lower() if metadata_digest else None,
         tags=tags,

@@ -118,7 +118,7 @@ def select_release(
         live = files if pinned else tuple(file for file in files if not file.yanked)
         if not live:
             reason = next((file.yanked_reason for file in files if file.yanked_reason), "")
-            rejected[version] = f"yanked{f' ({reason[:200]})' if reason else ''}: pin it with =={version} to test it"
+            rejected[version] = f"yanked{f' ({reason[:200]})' if reason else ''}, pin it with == to test it"
             continue
         chosen, why = _choose(live, choice, target)
         if chosen:
@@ -131,11 +131,18 @@ def _nothing(page: ProjectPage, requirement: Requirement, rejected: dict[Version
     if not page.files:
         return f"the index lists no wheel and no sdist of {page.name}."
     if rejected:
-        reasons = "; ".join(f"{version}: {why}" for version, why in list(rejected.items())[:SHOWN])
-        more = f"; and {len(rejected) - SHOWN} more" if len(rejected) > SHOWN else ""
-        return f"no release of {requirement} can be tested: {reasons}{more}."
+        grouped: dict[str, list[str]] = {}
+        for version, why in rejected.items():
+            grouped.setdefault(why, []).append(str(version))
+        reasons = "; ".join(f"{_listed(versions)}: {why}" for why, versions in list(grouped.items())[:SHOWN])
+        return f"no release of {requirement} can be tested: {reasons}."
     newest = ", ".join(str(version) for version in list(page.releases)[:SHOWN])
     return f"no release of {page.name} matches {requirement.specifier}; the newest are {newest}."
+
+
+def _listed(versions: list[str]) -> str:
+    more = f" and {len(versions) - SHOWN} more" if len(versions) > SHOWN else ""
+    return ", ".join(versions[:SHOWN]) + more
 
 
 def _remedy(page: ProjectPage, rejected: dict[Version, str]) -> str:

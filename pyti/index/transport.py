@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -98,7 +99,7 @@ class Transport:
             raise IndexLied(f"the index names a URL that is neither http nor https: {without_secrets(url)}")
         sent = dict(headers)
         if self.location.user is not None and url.origin() == self.location.root.origin():
-            sent["Authorization"] = aiohttp.BasicAuth(self.location.user, self.location.password or "").encode()
+            sent["Authorization"] = _basic(self.location.user, self.location.password or "")
         shown = without_secrets(url)
         async with self._places:
             self.requests += 1
@@ -139,3 +140,8 @@ class Transport:
                     raise
             await asyncio.sleep(pause)
         return await attempt()
+
+
+def _basic(user: str, password: str) -> str:
+    """Encode credentials (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
