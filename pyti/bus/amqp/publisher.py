@@ -32,7 +32,7 @@ class Publisher:
 
     link: Link
     topology: Link
-    """The connection that restores the topology: nothing is published before that is done, or it might be unroutable."""
+    """Restores the topology: nothing is published before that is done, or it might be unroutable."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
