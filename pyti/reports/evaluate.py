@@ -25,8 +25,8 @@ from pyti.reports.trace import TraceReader
 
 __all__ = ["RUNS_CODE", "evaluate"]
 
-RUNS_CODE = ("metadata", "build", "install", "startup", "import", "entry-points", "tests", "pylint", "uninstall")
-"""Tasks that may run the distribution's code; ``pep8`` only reads its text."""
+RUNS_CODE = ("metadata", "build", "install", "startup", "import", "entry-points", "tests")
+"""Tasks that may run the distribution's code; linters and the uninstaller read it, and are looked at where traced."""
 
 
 def evaluate(
@@ -155,10 +155,12 @@ def _behaviour(
         record = raw.finished.get(task.name)
         if task.name == "install" and record is not None:
             findings += pth_findings(record.data)
-        if task.name not in RUNS_CODE or task.outcome == "not_applicable":
+        if task.outcome == "not_applicable":
             continue
         looks = []
         for phase in record.phases if record else ():
+            if phase.trace is None and f"streams/{task.name}/{phase.phase}.strace" not in traces:
+                continue  # the agent ran one of its own tools, or was told not to trace
             context = PhaseContext(task.name, phase.phase, stage_of(task.name, phase.phase), layout, own)
             look, found = _look(context, phase, traces, harmful=harmful)
             looks.append(look)
@@ -176,8 +178,11 @@ def _behaviour(
             looks.append(look)
             findings += found
         phases += looks
-        if not looks and record is not None and (task.outcome == "skipped" or task.name not in DECISIVE):
-            continue  # the agent did it by itself, or not at all: no code of the distribution ran
+        untraced = record is not None and any(phase.exit_status is not None for phase in record.phases)
+        if not looks and (task.name not in RUNS_CODE or (not untraced and task.name not in DECISIVE)):
+            continue  # no code of the distribution ran
+        if not looks and task.outcome == "skipped":
+            continue
         seen = bool(looks) and all(look.traced for look in looks)
         whole = seen and not any(look.truncated for look in looks) and task.outcome != "timeout"
         (observed if whole else partial if any(look.traced for look in looks) else unobserved).append(task.name)

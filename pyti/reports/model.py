@@ -187,6 +187,8 @@ class WheelFigures(Part, frozen=True, kw_only=True):
     extensions: int | None = None
     """Compiled modules."""
     left_after_uninstall: int | None = None
+    consistent: bool | None = None
+    """Whether all that was installed satisfies each other's requirements."""
 
 
 class MetadataFigures(Part, frozen=True, kw_only=True):

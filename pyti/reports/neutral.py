@@ -19,7 +19,10 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 def _shown(character: str) -> str:
     code = ord(character)
-    if unicodedata.category(character) in _HIDDEN:
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return " "
+    if category in _HIDDEN:
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return character
 

@@ -155,6 +155,7 @@ def _wheel(build: Data | None, install: Data | None, uninstall: Data | None) -> 
         files=_size(install, "files"),
         installed_bytes=_size(install, "bytes"),
         extensions=_size(install, "extensions"),
+        consistent=install["consistent"] if isinstance(install.get("consistent"), bool) else None,
         left_after_uninstall=_size(uninstall, "left_count") if "left_count" in uninstall else _size(uninstall, "left"),
     )
 
@@ -211,6 +212,8 @@ def _sentences(figures: Quality) -> list[str]:
             parts.append(f"{wheel.extensions} compiled modules")
         if wheel.left_after_uninstall:
             parts.append(f"{wheel.left_after_uninstall} files stay behind after uninstalling")
+        if wheel.consistent is False:
+            parts.append("the installed versions do not fit together")
         if parts:
             told.append(", ".join(parts))
     if meta := figures.metadata:

@@ -32,5 +32,7 @@ def pth_sightings(data: Mapping[str, Any]) -> Iterator[Sighting]:
         for line in lines[:_MAX_LINES] if isinstance(lines, list) else []:
             if not isinstance(line, str) or not _CODE.match(line):
                 continue
-            harmful = len(line) > _LONG or _HARMFUL.search(line[:65536])
+            harmful: object = len(line) > _LONG or _HARMFUL.search(line[:65536])
+            if not harmful and entry.get("own") is False:
+                continue  # a dependency's, and harmless
             yield Sighting("PTH-002" if harmful else "PTH-001", f"{str(name)[:120]}: {line[:400]}", key=line[:400])
