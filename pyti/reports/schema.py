@@ -25,9 +25,11 @@ def decode_report(data: bytes) -> Report:
 def report_schema() -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of a report."""
     schema = msgspec.json.schema(Report)
-    return {
+    document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "PyTI report",
         "description": f"What PyTI has to say about one job; report_version {REPORT_VERSION}.",
         **schema,
     }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))  # as a file would give it back
+    return plain

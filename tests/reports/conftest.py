@@ -87,6 +87,12 @@ class RawJob:
 
 
 @pytest.fixture
+def raw_job() -> type[RawJob]:
+    """The builder itself, for tests that need a fresh job for each example."""
+    return RawJob
+
+
+@pytest.fixture
 def job() -> RawJob:
     return RawJob()
 

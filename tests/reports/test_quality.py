@@ -14,8 +14,7 @@ _JSON = st.recursive(
     max_leaves=8,
 )
 _KEYS = st.sampled_from(
-    "modules total ok collected passed failed errors duration score counts lines size wheel tags files bytes pth extensions left "
-    "left_count classifiers license description_length framework typed consistent".split()
+    ["modules", "total", "ok", "collected", "passed", "failed", "errors", "duration", "score", "counts", "lines", "size", "wheel", "tags", "files", "bytes", "pth", "extensions", "left", "left_count", "classifiers", "license", "description_length", "framework", "typed", "consistent"]
 )
 
 

@@ -102,11 +102,10 @@ def test_arbitrary_bytes_never_raise(data: bytes) -> None:
 
 
 _CALLS = st.sampled_from(
-    "openat open creat execve execveat clone clone3 connect sendto sendmsg bind kill tgkill rename renameat2 linkat symlinkat "
-    "unlinkat chmod fchmodat fchmod mkdir truncate chdir ptrace memfd_create".split()
+    ["openat", "open", "creat", "execve", "execveat", "clone", "clone3", "connect", "sendto", "sendmsg", "bind", "kill", "tgkill", "rename", "renameat2", "linkat", "symlinkat", "unlinkat", "chmod", "fchmodat", "fchmod", "mkdir", "truncate", "chdir", "ptrace", "memfd_create"]
 )
 _PARTS = st.sampled_from(
-    ['"a"', '"/x/y"', '"\\', "AT_FDCWD", "3</p>", "3<", "NULL", "0777", "-1", "{sa_family=AF_INET, sin_port=htons(99999), sin_addr=inet_addr(\"999.1.1.1\")}", "{sa_family=AF_UNIX, sun_path=\"x", "[", '["a", "b"]', "99999999999999999999"]
+    ['"a"', '"/x/y"', '"\\', "AT_FDCWD", "3</p>", "3<", "NULL", "0777", "-1", '{sa_family=AF_INET, sin_port=htons(99999), sin_addr=inet_addr("999.1.1.1")}', '{sa_family=AF_UNIX, sun_path="x', "[", '["a", "b"]', "99999999999999999999"]
 )  # fmt: skip
 
 
