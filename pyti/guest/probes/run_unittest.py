@@ -13,7 +13,7 @@ from typing import Any
 MAX_WHY = 300
 
 
-class Telling(unittest.TextTestResult):  # type: ignore[type-arg]
+class Telling(unittest.TextTestResult):
     """A result that tells of every outcome at once, so that a crash loses nothing."""
 
     out = -1
