@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -143,27 +144,32 @@ class Delivery:
 
     async def ack(self) -> None:
         """Settle it: it is taken care of."""
-        self._settle()
-        await self._settlement.ack(self._incoming)
+        with self._settling():
+            await self._settlement.ack(self._incoming)
 
     async def reject(self, *, dead_letter: bool = True, reason: str = "") -> None:
         """Settle it as not taken care of: put it aside with the reason, or forget it."""
-        self._settle()
-        if dead_letter:
-            verdict = DeadLetter(DeadReason.REJECTED, reason)
-            await self._settlement.dead_letter(self._incoming, verdict)
-        else:
-            await self._settlement.ack(self._incoming)
+        with self._settling():
+            if dead_letter:
+                await self._settlement.dead_letter(self._incoming, DeadLetter(DeadReason.REJECTED, reason))
+            else:
+                await self._settlement.ack(self._incoming)
 
     async def requeue(self, delay_s: float = 0.0) -> None:
         """Give it back, to be delivered again at once or after about ``delay_s`` seconds.
 
         The delay is bounded by the longest of the retry policy; without one, or from an exclusive queue, it is none.
         """
-        self._settle()
-        await self._settlement.requeue(self._incoming, delay_s)
+        with self._settling():
+            await self._settlement.requeue(self._incoming, delay_s)
 
-    def _settle(self) -> None:
+    @contextmanager
+    def _settling(self) -> Iterator[None]:
         if self._settled:
             raise UsageError(f"message {self.context.message_id} was settled already")
         self._settled = True
+        try:
+            yield
+        except BaseException:
+            self._settled = False  # the owner may settle it in another way
+            raise

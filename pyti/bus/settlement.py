@@ -6,7 +6,7 @@ A copy is published and confirmed before the original is acknowledged, so a mess
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -87,7 +87,12 @@ class Settlement:
     async def _delay(self, incoming: Incoming, retries: Retries, delay_s: float, headers: dict[str, Any]) -> None:
         exchange = retries.exchange_for(delay_s)
         copy = self._copy(incoming.envelope, headers, expiration_s=delay_s)
-        await self._transport.publish(exchange, incoming.queue, copy, mandatory=True)
+        try:
+            await self._transport.publish(exchange, incoming.queue, copy, mandatory=True)
+        except (Unroutable, PublishRefused) as error:
+            _log.error("the retry queue takes nothing; giving back at once", exchange=exchange, error=str(error))
+            await incoming.nack(requeue=True)
+            return
         await incoming.ack()
 
     async def dead_letter(self, incoming: Incoming, verdict: DeadLetter) -> None:
@@ -133,12 +138,14 @@ class Settlement:
             headers.setdefault("origin-user", envelope.user_id)
         return msgspec.structs.replace(envelope, headers=headers, expiration_s=expiration_s, user_id=self._user)
 
-    async def quietly(self, action: str, incoming: Incoming, work: Callable[[], Any]) -> None:
-        """Settle where a lost connection needs no handling: the broker delivers the message again."""
+    async def quietly(self, action: str, incoming: Incoming, work: Callable[[], Awaitable[None]]) -> None:
+        """Settle where a lost connection needs no handling: the message is given back, by us or by the broker."""
         try:
             await work()
         except BusDisconnected as error:
             self._counters["settlements_lost"] += 1
-            _log.warning(
-                "settlement lost; the broker will redeliver", action=action, queue=incoming.queue, why=str(error)
-            )
+            _log.warning("could not settle; the message will come again", action=action, why=str(error))
+            try:
+                await incoming.nack(requeue=True)  # the connection for consuming may stand while the other is away
+            except BusDisconnected:
+                _log.debug("its channel is gone; the broker gives it back", queue=incoming.queue)
