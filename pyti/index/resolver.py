@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import resolvelib
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
@@ -20,17 +19,16 @@ from packaging.version import Version
 from pyti.config import IndexSettings
 from pyti.errors import MalformedArchive, NoSuchDistribution, ResolutionImpossible
 from pyti.index.archive import ArchiveSummary, check_archive
-from pyti.index.bridge import LoopBridge, run_in_thread
 from pyti.index.build_requirements import build_requirements
 from pyti.index.cache import digest_file
 from pyti.index.client import IndexClient
 from pyti.index.downloads import Downloads
-from pyti.index.explanation import explain
 from pyti.index.location import without_secrets
 from pyti.index.lock import LockedFile, Resolution, Role, Statistics, lock_text
 from pyti.index.metadata import StaticMetadata, dependency_groups, parse_metadata, pyproject, read_metadata
-from pyti.index.page import IndexFile, ProjectPage
-from pyti.index.provider import Candidate, IndexProvider, Key, Unusable, Want, wants
+from pyti.index.page import IndexFile
+from pyti.index.provider import Candidate, Unusable, Want, wants
+from pyti.index.solver import Solution, Solver
 from pyti.index.sources import Fetched, Sources
 from pyti.index.target import Target
 from pyti.messages import Distribution, DistributionKind
@@ -39,14 +37,10 @@ __all__ = ["Prepare", "PreparedMetadata", "resolve"]
 
 TEST_NAMES = ("test", "tests", "testing")
 """The extras and groups that projects by custom keep their test requirements in."""
-MAX_RESTARTS = 25
-"""Candidates that may turn out unusable before a resolution is given up."""
 MAX_PREPARES = 4
 """Times that one sdist may come back from the guest with new build requirements."""
 MAX_NESTING = 4
 """Sdists that are needed to build sdists that are needed to build …"""
-ANSWER_LIMIT_S = 1800.0
-"""Bound of one question of the resolver to the loop; the longest is a guest that prepares metadata."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +66,6 @@ class _Sdist:
     metadata: StaticMetadata
     requires: tuple[str, ...]
     complete: bool
-
-
-@dataclass
-class _Solution:
-    """The files that one set of requirements resolved to."""
-
-    chosen: dict[NormalizedName, Candidate]
-    extras: dict[NormalizedName, set[str]] = field(default_factory=dict)
 
 
 async def resolve(
@@ -119,13 +105,12 @@ class _Resolving:
         self.sources = sources
         self.target = target
         self.prepare = prepare
-        self.settings = settings
         self.progress = progress
         self.notes: dict[str, None] = {}
         self.sdists: dict[str, _Sdist] = {}
-        self.excluded: dict[str, str] = {}
         self.houses: dict[tuple[str, ...], dict[str, LockedFile]] = {}
-        self.candidates = self.rounds = self.prepared = 0
+        self.prepared = 0
+        self.solver = Solver(sources, target, settings, self.note)
 
     async def run(
         self, root: Distribution, path: Path, build_requires: Sequence[str], client: IndexClient, *, test_extras: bool
@@ -181,7 +166,7 @@ class _Resolving:
             test_extras=extras,
             test_requirements=groups,
             notes=tuple(self.notes),
-            stats=Statistics(self.candidates, self.sources.pages_read, self.rounds, self.prepared),
+            stats=Statistics(self.solver.tried, self.sources.pages_read, self.solver.rounds, self.prepared),
         )
 
     def note(self, text: str) -> None:
@@ -197,90 +182,16 @@ class _Resolving:
         pins: Mapping[NormalizedName, Version] | None = None,
         guest: bool,
         nested: tuple[str, ...] = (),
-    ) -> _Solution:
-        """Resolve a set of requirements; ``guest`` tells whether sdists may be asked in one.
-
-        Raises ``ResolutionImpossible``.
-        """
-        origin = Candidate(root.name, root.version) if root else None
-        excluded = dict(self.excluded)
-        for _ in range(MAX_RESTARTS):
-            outcome = await self._attempt(demands, asked_by, root, origin, pins or {}, excluded, nested, guest=guest)
-            if isinstance(outcome, _Solution):
-                return outcome
-            filename = outcome.candidate.file.filename if outcome.candidate.file else str(outcome.candidate)
-            excluded[filename] = outcome.reason
-            if guest:
-                self.excluded[filename] = outcome.reason
-                self.note(f"{filename} was passed over: {outcome.reason}")
-        raise ResolutionImpossible(f"{asked_by}: more than {MAX_RESTARTS} candidates are of no use.")
-
-    async def _attempt(
-        self,
-        demands: Sequence[Want],
-        asked_by: str,
-        root: StaticMetadata | None,
-        origin: Candidate | None,
-        pins: Mapping[NormalizedName, Version],
-        excluded: Mapping[str, str],
-        nested: tuple[str, ...],
-        *,
-        guest: bool,
-    ) -> _Solution | Unusable:
-        self.sources.prefetch([want.name for want in demands if root is None or want.name != root.name], ())
-        self.rounds += 1
-
-        def think(bridge: LoopBridge) -> _Solution | Unusable:
-            def pages(name: NormalizedName) -> ProjectPage | None:
-                return bridge.call(lambda: self.sources.page(name))
-
-            def metadata(candidate: Candidate) -> StaticMetadata:
-                if candidate.file is None and root is not None:
-                    return root
-                return bridge.call(lambda: self._candidate_metadata(candidate, nested, guest=guest))
-
-            def prefetch(names: Sequence[NormalizedName], candidates: Sequence[Candidate]) -> None:
-                bridge.tell(
-                    lambda: self.sources.prefetch([n for n in names if origin is None or n != origin.name], candidates)
-                )
-
-            provider = IndexProvider(
-                target=self.target,
-                root=origin,
-                pages=pages,
-                metadata=metadata,
-                prefetch=prefetch,
-                pins=pins,
-                excluded=excluded,
-                prereleases=self.settings.prereleases,
-            )
-            resolver = resolvelib.Resolver(provider, resolvelib.BaseReporter[Want, Candidate, Key]())
-            try:
-                result = resolver.resolve(demands, max_rounds=self.settings.max_candidates)
-            except Unusable as unusable:
-                return unusable
-            except resolvelib.ResolutionImpossible as error:
-                text = explain(error.causes, provider.considered, asked_by)
-                raise ResolutionImpossible(
-                    f"the requirements of {asked_by} cannot be met together:\n{text}",
-                    remedy="Choose another version, or an image with another Python.",
-                ) from None
-            except resolvelib.ResolutionTooDeep:
-                raise ResolutionImpossible(
-                    f"the requirements of {asked_by} were not resolved within {self.settings.max_candidates} steps.",
-                    remedy="Raise index.max_candidates.",
-                ) from None
-            finally:
-                self.candidates += provider.tried
-            solution = _Solution({})
-            for (name, extra), candidate in result.mapping.items():
-                if extra:
-                    solution.extras.setdefault(name, set()).add(extra)
-                elif candidate.file is not None:
-                    solution.chosen[name] = candidate
-            return solution
-
-        return await run_in_thread(think, limit_s=ANSWER_LIMIT_S)
+    ) -> Solution:
+        """Resolve a set of requirements; ``guest`` tells whether sdists may be asked in one."""
+        return await self.solver.solve(
+            demands,
+            asked_by,
+            metadata=lambda candidate: self._candidate_metadata(candidate, nested, guest=guest),
+            root=root,
+            pins=pins or {},
+            lasting=guest,
+        )
 
     async def _candidate_metadata(
         self, candidate: Candidate, nested: tuple[str, ...], *, guest: bool
@@ -368,7 +279,7 @@ class _Resolving:
         return files
 
     async def _take(
-        self, solution: _Solution, role: Role, files: dict[str, LockedFile], nested: tuple[str, ...]
+        self, solution: Solution, role: Role, files: dict[str, LockedFile], nested: tuple[str, ...]
     ) -> None:
         """Download a solution's files at once and add them, with what its sdists need to be built."""
         chosen = [candidate.file for candidate in solution.chosen.values() if candidate.file is not None]
@@ -382,8 +293,8 @@ class _Resolving:
                 _merge(files, await self._house(known.requires, (*nested, file.name)))
 
     async def _tests(
-        self, metadata: StaticMetadata, summary: ArchiveSummary, root: Distribution, base: _Solution, *, wanted: bool
-    ) -> tuple[_Solution, tuple[str, ...], tuple[str, ...]]:
+        self, metadata: StaticMetadata, summary: ArchiveSummary, root: Distribution, base: Solution, *, wanted: bool
+    ) -> tuple[Solution, tuple[str, ...], tuple[str, ...]]:
         """Resolve what the root's tests want beside the base, which stays as it is; else leave it out and say so."""
         extras = tuple(extra for extra in metadata.extras if extra in TEST_NAMES)
         groups: tuple[str, ...] = ()
@@ -405,7 +316,7 @@ class _Resolving:
                 self.note(f"the test requirements ({names[:200]}) were left out: {str(error)[:1000]}")
                 continue
             return solution, some_extras, some_groups
-        return _Solution({}), (), ()
+        return Solution({}), (), ()
 
 
 def _static(path: Path, summary: ArchiveSummary) -> StaticMetadata:

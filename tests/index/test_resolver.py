@@ -11,7 +11,7 @@ import pytest
 from packaging.pylock import Pylock
 
 from pyti.errors import HashMismatch, MalformedArchive, ResolutionImpossible, TooLarge
-from pyti.index import PreparedMetadata, resolve, select_distributions
+from pyti.index import PreparedMetadata, local_distribution, resolve, select_distributions
 from pyti.messages import FileChoice
 
 
@@ -258,7 +258,8 @@ async def test_what_a_build_was_found_to_miss_can_be_added(index, run, tools):
 async def test_test_requirements_are_added_without_changing_the_base(index, run, tools):
     index.sdist(
         "demo", "1.0", requires=["a", "pytest; extra == 'test'"], extras=["test"],
-        pyproject="[dependency-groups]\ntests = ['hypothesis']\n[build-system]\nrequires=[]\nbuild-backend='flit_core.buildapi'\n",
+        pyproject="[dependency-groups]\ntests = ['hypothesis']\n"
+        "[build-system]\nrequires=[]\nbuild-backend='flit_core.buildapi'\n",
     )  # fmt: skip
     for name in ("a", "pytest", "hypothesis"):
         index.wheel(name, "1.0")
@@ -296,7 +297,7 @@ NOTHING_RUNS = textwrap.dedent("""
     from pyti.messages import FileChoice
     import json
     url, cache, requirement, manifest = sys.argv[1:]
-    FORBIDDEN = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"}
+    FORBIDDEN = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty"}
     broken = []
     def hook(event, args):
         if event in FORBIDDEN:
@@ -354,3 +355,38 @@ def test_the_watch_would_see_a_subprocess(tmp_path, manifest):
         [sys.executable, "-c", program, "", str(tmp_path), "x", "{}"], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 1
+
+
+async def test_a_local_file_is_resolved_and_locked_by_its_name(index, connect, target, tmp_path, wheel_bytes):
+    index.wheel("a", "1.0")
+    path = tmp_path / "demo-1.0-py3-none-any.whl"
+    path.write_bytes(wheel_bytes("demo", "1.0", requires=["a"]))
+
+    async def prepare(dist, path, wheelhouse):
+        raise AssertionError("a wheel is never prepared")
+
+    async with connect() as (client, downloads):
+        resolution = await resolve(
+            local_distribution(path), path, target=target, client=client, downloads=downloads, prepare=prepare,
+            settings=client.settings,
+        )  # fmt: skip
+    assert roles(resolution) == {"demo 1.0": "root", "a 1.0": "runtime"}
+    packages = {package.name: package for package in Pylock.from_dict(tomllib.loads(resolution.lock)).packages}
+    assert packages["demo"].wheels[0].path == path.name
+    assert packages["a"].wheels[0].url.startswith(index.url.replace("/simple/", "/files/"))
+
+
+async def test_endless_backtracking_is_bounded(index, run):
+    index.wheel("demo", "1.0", requires=[f"p{number}" for number in range(5)])
+    for number in range(5):
+        index.wheel(f"p{number}", "1.0")
+    with pytest.raises(ResolutionImpossible, match="within 2 steps"):
+        await run("demo", max_candidates=2)
+
+
+async def test_prereleases_of_dependencies_follow_the_setting(index, run):
+    index.wheel("demo", "1.0", requires=["a"])
+    index.wheel("a", "1.0")
+    index.wheel("a", "2.0rc1")
+    assert "a 1.0" in roles((await run("demo"))[0])
+    assert "a 2.0rc1" in roles((await run("demo", prereleases=True))[0])
