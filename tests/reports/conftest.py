@@ -80,7 +80,7 @@ class RawJob:
         result = JobResult(
             job=self.run.job, attempt=1, slave="slave-1", distribution=self.distribution, finished=1700000100.0,
             machine=MachineUsed(image="bookworm", accel="tcg", machine="m1", cpus=1, memory_mib=1024),
-            timings=Timings(resolve=0.5, download=1, clone=0.9, deliver=0.2, run=20, collect=0.1, destroy=0.2, total=23),
+            timings=Timings(resolve=0.5, download=1, clone=0.9, deliver=0.2, run=20, collect=0.1, destroy=0.2, total=23),  # noqa: E501 - one line of data
             **({"state": "done"} | self.result),
         )  # fmt: skip
         return evaluate(self.run, result, self.records, self.traces, self.streams, lock, now=1700000101.0)

@@ -60,7 +60,16 @@ def test_a_trace_may_come_as_bytes_chunks_or_a_stream(job: Any, canary: bytes) -
 def test_a_lost_machine_leaves_errors_of_the_infrastructure(job: Any) -> None:
     job.good(without=("import",))
     job.start("import")
-    job.result = {"state": "failed", "failure": JobFailure(step=Step.RUN, cause=Cause.INFRASTRUCTURE, error="GuestUnreachable", message="the guest is gone", remedy="Run it again.")}  # fmt: skip
+    job.result = {
+        "state": "failed",
+        "failure": JobFailure(
+            step=Step.RUN,
+            cause=Cause.INFRASTRUCTURE,
+            error="GuestUnreachable",
+            message="the guest is gone",
+            remedy="Run it again.",
+        ),
+    }
     report = job.report()
     lost = report.tasks[-1]
     assert (lost.name, lost.outcome, lost.cause) == ("import", "error", Cause.INFRASTRUCTURE)
@@ -82,7 +91,12 @@ def test_the_trace_of_a_lost_machine_is_still_evidence(job: Any, canary: bytes) 
 def test_the_jobs_time_limit_makes_timeouts_not_errors(job: Any) -> None:
     job.good(without=("import",))
     job.start("import")
-    job.result = {"state": "failed", "failure": JobFailure(step=Step.RUN, cause=Cause.RESOURCE, error="TimeLimitExceeded", message="too long", timeout=True)}  # fmt: skip
+    job.result = {
+        "state": "failed",
+        "failure": JobFailure(
+            step=Step.RUN, cause=Cause.RESOURCE, error="TimeLimitExceeded", message="too long", timeout=True
+        ),
+    }
     report = job.report()
     assert report.tasks[-1].outcome == "timeout"
     assert report.exit_status == 3
@@ -90,7 +104,16 @@ def test_the_jobs_time_limit_makes_timeouts_not_errors(job: Any) -> None:
 
 def test_a_failure_before_any_record_is_a_report_too(job: Any) -> None:
     job.records.clear()
-    job.result = {"state": "failed", "failure": JobFailure(step=Step.RESOLVE, cause=Cause.PACKAGE, error="ResolutionImpossible", message="a needs b<1\nc needs b>2", remedy="Relax one.")}  # fmt: skip
+    job.result = {
+        "state": "failed",
+        "failure": JobFailure(
+            step=Step.RESOLVE,
+            cause=Cause.PACKAGE,
+            error="ResolutionImpossible",
+            message="a needs b<1\nc needs b>2",
+            remedy="Relax one.",
+        ),
+    }
     report = job.report()
     assert report.exit_status == 1
     assert report.malice.level == "inconclusive"
@@ -183,12 +206,16 @@ def test_a_task_that_was_asked_for_and_never_mentioned_is_an_error(job: Any) -> 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(
-    data=st.dictionaries(st.text(max_size=6), st.recursive(st.none() | st.text(max_size=6) | st.floats(), lambda s: st.lists(s, max_size=3)), max_size=4),
+    data=st.dictionaries(
+        st.text(max_size=6),
+        st.recursive(st.none() | st.text(max_size=6) | st.floats(), lambda s: st.lists(s, max_size=3)),
+        max_size=4,
+    ),
     detail=st.text(max_size=40),
     at=st.floats(),
     trace=st.binary(max_size=300),
     stderr=st.binary(max_size=300),
-)  # fmt: skip
+)
 def test_whatever_a_guest_sends_gives_a_report_that_renders(
     raw_job: Any, data: Any, detail: str, at: float, trace: bytes, stderr: bytes
 ) -> None:

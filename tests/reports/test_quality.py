@@ -14,7 +14,34 @@ _JSON = st.recursive(
     max_leaves=8,
 )
 _KEYS = st.sampled_from(
-    ["modules", "total", "ok", "collected", "passed", "failed", "errors", "duration", "score", "counts", "lines", "size", "wheel", "tags", "files", "bytes", "pth", "extensions", "left", "left_count", "classifiers", "license", "description_length", "framework", "typed", "consistent"]
+    [
+        "modules",
+        "total",
+        "ok",
+        "collected",
+        "passed",
+        "failed",
+        "errors",
+        "duration",
+        "score",
+        "counts",
+        "lines",
+        "size",
+        "wheel",
+        "tags",
+        "files",
+        "bytes",
+        "pth",
+        "extensions",
+        "left",
+        "left_count",
+        "classifiers",
+        "license",
+        "description_length",
+        "framework",
+        "typed",
+        "consistent",
+    ]
 )
 
 
@@ -84,5 +111,5 @@ def test_wheel_and_leftovers_are_told() -> None:
         }
     )
     assert figures.summary == (
-        "the wheel has 2048 bytes, 3 files installed, 2 files stay behind after uninstalling, the installed versions do not fit together",
+        "the wheel has 2048 bytes, 3 files installed, 2 files stay behind after uninstalling, the installed versions do not fit together",  # noqa: E501 - one line of data
     )

