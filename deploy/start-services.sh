@@ -26,7 +26,8 @@ if [ -d /run/systemd/system ]; then
 else
     # Each refuses to start twice by its own pid file, so a race with another starter does no harm.
     virtlogd --daemon 2>/dev/null || true
-    libvirtd --daemon 2>/dev/null || true
+    # Below reap.py, because a container's pid 1 may bury dead machines slowly, and libvirt waits for that.
+    setsid nohup python3 "$(dirname "$(readlink -f "$0")")/reap.py" libvirtd </dev/null >/dev/null 2>&1 &
 fi
 tries=0
 until answers; do

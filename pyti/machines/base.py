@@ -143,8 +143,6 @@ def _lines(path: Path) -> list[str]:
     lines = (line.strip() for line in path.read_text().splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
-    return os.geteuid() == 0
-
 
 def remove_tree(folder: Path) -> None:
     """Remove ``folder`` with all in it, unless something is still mounted below: then raise ``MachineError``."""

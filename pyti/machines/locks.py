@@ -70,7 +70,7 @@ async def locked(path: Path, *, limit_s: float, what: str) -> AsyncIterator[None
     lock = FileLock(path)
     try:
         async with asyncio.timeout(limit_s):
-            while not lock.acquire():
+            while not lock.acquire():  # noqa: ASYNC110 (another process sets no event of ours)
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise TimeLimitExceeded(

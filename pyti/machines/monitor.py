@@ -88,7 +88,8 @@ class Monitor:
                 finally:
                     writer.close()
                     await writer.wait_closed()
-                while (await self.execute("query-status"))["status"] == "inmigrate":
+                # QEMU has an event for this, but libvirt keeps it to itself.
+                while (await self.execute("query-status"))["status"] == "inmigrate":  # noqa: ASYNC110
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise TimeLimitExceeded(f"QEMU did not load the device state within {limit_s:.0f} s") from None

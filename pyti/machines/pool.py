@@ -1,4 +1,4 @@
-"""Leases of fresh machines: never more than the slots allow, never one machine for two jobs, some ready ahead of need."""
+"""Leases of fresh machines: never more than the slots allow, never one for two jobs, some ready ahead of need."""
 
 from __future__ import annotations
 

@@ -59,13 +59,16 @@ async def probe_accelerator(
 
 async def _boot(kernel: Path) -> Accelerator:
     argv: list[str | Path] = [
-        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=kvm",
-        "-cpu", "host", "-m", "256", "-nic", "none", "-serial", "stdio", "-kernel", kernel, "-append", ARGUMENTS,
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
+        "-machine", "q35,accel=kvm", "-cpu", "host", "-m", "256", "-serial", "stdio",
+        "-kernel", kernel, "-append", ARGUMENTS,
     ]  # fmt: skip
     try:
         console = await run(argv, limit_s=PROBE_LIMIT_S)
     except PytiError as error:
-        return Accelerator(accel="tcg", reason=f"a kernel did not boot under KVM: {error.message.splitlines()[0]}")
+        return Accelerator(
+            accel="tcg", reason=f"a kernel did not boot under KVM: {error.message.splitlines()[-1][:200]}"
+        )
     if booted(console):
         return Accelerator(accel="kvm", reason="a kernel booted under KVM")
     return Accelerator(accel="tcg", reason="a kernel that was started under KVM did not get through its boot")

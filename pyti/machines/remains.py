@@ -53,6 +53,8 @@ def find_processes(name: str) -> list[int]:
 
 
 def _end_domain(raw: Any, name: str) -> None:
+    """Kill QEMU, then have libvirt clear the domain away: left to itself, libvirt first asks QEMU to end in peace."""
+    _end_processes(name)
     domain = find_domain(raw, name)
     if domain is None:
         return
@@ -65,7 +67,7 @@ def _end_domain(raw: Any, name: str) -> None:
 
 def _end_processes(name: str) -> None:
     for process in find_processes(name):
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
 
 
@@ -73,15 +75,14 @@ async def remove_remains(connection: Connection, name: str, folder: Path | None)
     """End the domain ``name`` and its process, then remove its folder and its log. Nothing there is no error."""
     await connection.call(_end_domain, connection.raw, name)
     ends = time.monotonic() + GONE_LIMIT_S
-    killed = False
-    while await asyncio.to_thread(find_processes, name):
-        if not killed:  # libvirt says that the domain is gone: what still runs is nobody's
-            await asyncio.to_thread(_end_processes, name)
-            killed = True
-        if time.monotonic() > ends:
-            break
+    while await asyncio.to_thread(_still_there, connection.raw, name) and time.monotonic() < ends:
+        await asyncio.to_thread(_end_processes, name)
         await asyncio.sleep(POLL_S)
     await asyncio.to_thread(_remove_files, name, folder)
+
+
+def _still_there(raw: Any, name: str) -> bool:
+    return bool(find_processes(name)) or find_domain(raw, name) is not None
 
 
 def _remove_files(name: str, folder: Path | None) -> None:

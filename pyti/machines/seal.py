@@ -56,9 +56,8 @@ async def seal(name: str, base: Base, folder: Path, *, created: float, progress:
 
 def debugfs_script(files: dict[PurePosixPath, Path], keys: Path) -> str:
     """debugfs(8) commands that put the guest's package and the keys into the root filesystem."""
-    lines: list[str] = []
-    for folder in sorted({parent for name in files for parent in name.parents if parent != PurePosixPath(".")}):
-        lines.append(f"mkdir {GUEST_HOME / folder}")
+    folders = sorted({parent for name in files for parent in name.parents if parent != PurePosixPath(".")})
+    lines = [f"mkdir {GUEST_HOME / folder}" for folder in folders]
     for name, path in files.items():
         lines += _put(path, GUEST_HOME / name, 0o644)
     lines += _put(keys / "host_key", PurePosixPath("/etc/ssh/ssh_host_ed25519_key"), 0o600)

@@ -1,4 +1,4 @@
-"""Makes a memory template: boots a guest with its RAM in a file, waits until it idles, and keeps RAM, state and disk."""
+"""Makes a memory template: boots a guest with its RAM in a file, lets it idle, and keeps RAM, state and disk."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def make_template(
     qemu: str,
     boot_limit_s: float,
 ) -> None:
-    """Build the template in ``folder``, which appears only when it is complete. The caller holds the template's lock."""
+    """Build the template in ``folder``, which appears only when it is complete; the caller holds its lock."""
     work = spec.ssh_socket.parent
     require_space(folder.parent, spec.memory_mib * 2**20 + DISK_BYTES, purpose="a memory template")
     await asyncio.to_thread(remove_tree, work)

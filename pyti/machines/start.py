@@ -42,7 +42,7 @@ SETTLE_LIMIT_S = 30.0
 
 
 def qemu_identity(capabilities: str) -> tuple[int, int]:
-    """Return user and group of libvirt's QEMU processes, from ``virConnectGetCapabilities``; ours where it says none."""
+    """Return user and group of libvirt's QEMU, from ``virConnectGetCapabilities``; ours where it says none."""
     for model in ET.fromstring(capabilities).iterfind("host/secmodel"):  # noqa: S314 (libvirt's own text)
         if model.findtext("model") == "dac":
             label = model.findtext("baselabel") or ""
@@ -61,7 +61,7 @@ def open_to_qemu(path: Path, identity: tuple[int, int], mode: int) -> None:
 
 async def make_overlay(overlay: Path, backing: Path) -> None:
     """Make a qcow2 disk that holds only what differs from ``backing``."""
-    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, overlay]
+    argv: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, overlay]
     await run(argv, limit_s=60)
 
 

@@ -44,7 +44,7 @@ async def sweep(connection: Connection, layout: Layout, *, own: str) -> Swept:
             await _sweep_owner(connection, layout, owner, domains, swept)
         finally:
             lock.release(remove=True)
-    await _sweep_unfinished(connection, layout, swept)
+    await _sweep_unfinished(layout, swept)
     return swept
 
 
@@ -73,7 +73,7 @@ async def _sweep_owner(
         swept.owners.append(owner)
 
 
-async def _sweep_unfinished(connection: Connection, layout: Layout, swept: Swept) -> None:
+async def _sweep_unfinished(layout: Layout, swept: Swept) -> None:
     """Half-made templates, whose lock is free because their maker is gone."""
     for work in sorted(layout.templates.glob(".*")):
         lock = FileLock(layout.lock(f"template-{work.name[1:]}"))

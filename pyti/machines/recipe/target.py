@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a script, not a module: it runs inside the image)
 """Prints the guest interpreter's PEP 508 markers and wheel tags as JSON; run inside the image by the tools' python."""
 
 import json
