@@ -163,7 +163,7 @@ def advice(report: Report) -> list[str]:
         told.append("A limit was reached: test again with more memory or time.")
     if "infrastructure" in causes and report.failure is None:
         told.append("PyTI's own parts failed: test again; `pyti doctor` looks for the reason.")
-    told.append(f"All raw data of this job: pyti report {report.job} --format json")
+    told.append(f"The whole report, with all evidence kept: pyti report {report.job} --format json")
     return told
 
 
