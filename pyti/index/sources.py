@@ -122,7 +122,7 @@ class Sources:
         path = await self._downloads.fetch(file.url, file.sha256, file.size, file.filename)
         size = path.stat().st_size
         self._spend(file.url, size)
-        summary = await asyncio.to_thread(check_archive, path, file.kind)
+        summary = await self._client.compute(check_archive, path, file.kind)
         return Fetched(path, digest_of(path), size, summary)
 
     def _spend(self, url: str, size: int) -> None:
@@ -139,10 +139,10 @@ class Sources:
         try:
             data = await self._client.core_metadata(file)
             if data is not None:
-                metadata = await asyncio.to_thread(parse_metadata, data, file.filename)
+                metadata = await self._client.compute(parse_metadata, data, file.filename)
             else:
                 fetched = await self.fetched(file)
-                metadata = await asyncio.to_thread(wheel_metadata, fetched.summary, file.filename)
+                metadata = await self._client.compute(wheel_metadata, fetched.summary, file.filename)
         except (MalformedArchive, NoSuchDistribution) as error:
             raise Unusable(candidate, error.message) from error
         if (metadata.name, metadata.version) != (file.name, file.version):
