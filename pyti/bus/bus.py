@@ -14,9 +14,10 @@ import msgspec
 import structlog
 
 from pyti.bus.clock import Clock, SystemClock
+from pyti.bus.composing import Composer
 from pyti.bus.consumer import Consuming, Handler
 from pyti.bus.delivery import Context, Delivery
-from pyti.bus.envelope import ATTEMPT, DEADLINE, Envelope, portable
+from pyti.bus.envelope import Envelope
 from pyti.bus.fairness import TakeOrder
 from pyti.bus.inprocess import InProcessTransport, broker_named
 from pyti.bus.location import Location
@@ -53,13 +54,10 @@ class Bus:
         self.counters: Counter[str] = Counter()
         """How many messages were published, delivered, acked, retried, dead_lettered and so on."""
         self._transport = transport
-        self._location = location
-        self._registry = registry
         self._topology = topology
-        self._app = app
         self._options = options
-        self._clock = clock
         self._random = random
+        self._composer = Composer(registry, clock, app=app, user=location.user)
         self._queues: dict[str, Queue] = {}
         self._order = TakeOrder()
         self._consuming: list[Consuming] = []
@@ -172,7 +170,7 @@ class Bus:
 
         Raises ``Unroutable``, ``PublishRefused``, ``BusDisconnected``, ``TooLarge``, ``UnknownMessage``.
         """
-        envelope = self._envelope(
+        envelope = self._composer.compose(
             message,
             correlation_id=correlation_id,
             headers=headers,
@@ -181,6 +179,7 @@ class Bus:
             expiration_s=expiration_s,
             deadline=deadline,
         )
+        self._reader.check_size(envelope)
         try:
             await self._transport.publish(exchange, routing_key, envelope, mandatory=mandatory)
         except Unroutable:
@@ -188,36 +187,6 @@ class Bus:
             raise
         self.counters["published"] += 1
         return envelope.message_id
-
-    def _envelope(
-        self,
-        message: msgspec.Struct,
-        *,
-        correlation_id: str | None,
-        headers: Mapping[str, Any] | None = None,
-        reply_to: str | None = None,
-        message_id: str | None = None,
-        expiration_s: float | None = None,
-        deadline: float | None = None,
-    ) -> Envelope:
-        tag, body = self._registry.encode(message)
-        carried = {ATTEMPT: 1, **portable(headers or {})}
-        if deadline is not None:
-            carried[DEADLINE] = repr(float(deadline))
-        envelope = Envelope(
-            body=body,
-            type=tag,
-            message_id=message_id or secrets.token_hex(16),
-            correlation_id=correlation_id,
-            reply_to=reply_to,
-            app_id=self._app,
-            user_id=self._location.user,
-            timestamp=self._clock.time(),
-            expiration_s=expiration_s,
-            headers=carried,
-        )
-        self._reader.check_size(envelope)
-        return envelope
 
     # -- consuming -------------------------------------------------------------------------------------------------
 
@@ -309,7 +278,10 @@ class Bus:
         ``BusDisconnected`` when the way back was lost, and what decoding the reply raises.
         """
         correlation_id = secrets.token_hex(16)
-        envelope = self._envelope(message, correlation_id=correlation_id, headers=headers, expiration_s=timeout_s)
+        envelope = self._composer.compose(
+            message, correlation_id=correlation_id, headers=headers, expiration_s=timeout_s
+        )
+        self._reader.check_size(envelope)
         answer: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
 
         def on_reply(reply: Envelope | None) -> None:
@@ -335,7 +307,8 @@ class Bus:
 
     async def _reply(self, incoming: Incoming, message: msgspec.Struct) -> None:
         request = incoming.envelope
-        envelope = self._envelope(message, correlation_id=request.correlation_id)
+        envelope = self._composer.compose(message, correlation_id=request.correlation_id)
+        self._reader.check_size(envelope)
         try:
             await self._transport.publish("", request.reply_to or "", envelope, mandatory=True)
         except Unroutable:

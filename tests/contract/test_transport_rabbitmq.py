@@ -149,6 +149,24 @@ async def test_users_may_publish_only_what_their_topic_permissions_allow(rabbitm
         assert [isinstance(found, PublishRefused) for found in results] == [False] * 5 + [True]
 
 
+async def test_while_the_broker_blocks_publishers_they_wait_and_consumers_go_on(rabbitmq, rabbit_wire):
+    wire = rabbit_wire
+    async with wire.open("both", publish_timeout_s=60.0) as bus:
+        await bus.publish(wire.cmd, "job.x.normal", wire.Ping(n=1))
+        await rabbitmq.control("set_vm_memory_high_watermark", "0")
+        try:
+            waiting = [asyncio.create_task(bus.publish(wire.cmd, "job.x.normal", wire.Ping(n=n))) for n in (2, 3)]
+            delivery = await bus.take([wire.jobs], timeout_s=10)
+            assert delivery.message.n == 1
+            await delivery.ack()
+            assert await bus.take([wire.jobs], timeout_s=0.5) is None
+            assert not any(task.done() for task in waiting)
+        finally:
+            await rabbitmq.control("set_vm_memory_high_watermark", "0.4")
+        await asyncio.gather(*waiting)
+        assert sorted([(await bus.take([wire.jobs], timeout_s=10)).message.n for _ in range(2)]) == [2, 3]
+
+
 async def test_a_killed_broker_comes_back_with_every_confirmed_message(tmp_path, rabbit_wire, eventually):
     wire = rabbit_wire
     async with PrivateBroker(tmp_path) as node:
