@@ -13,13 +13,13 @@ from typing import Any, Self
 import msgspec
 import structlog
 
-from pyti.bus.clock import Clock, SystemClock
+from pyti.bus.clock import Clock
 from pyti.bus.composing import Composer
+from pyti.bus.connecting import transport_for
 from pyti.bus.consumer import Consuming, Handler
 from pyti.bus.delivery import Context, Delivery
 from pyti.bus.envelope import Envelope
 from pyti.bus.fairness import TakeOrder
-from pyti.bus.inprocess import InProcessTransport, broker_named
 from pyti.bus.location import Location
 from pyti.bus.options import Options
 from pyti.bus.reading import Reader
@@ -94,16 +94,7 @@ class Bus:
         location = Location.parse(url)
         options = options or Options()
         random = random or Random()  # noqa: S311 - jitter needs no secrecy
-        transport: Transport
-        if location.is_inprocess:
-            broker = broker_named(location.name, clock)
-            clock = clock or broker.clock
-            transport = InProcessTransport(name, broker)
-        else:
-            from pyti.bus.amqp import AmqpTransport  # late: embedded programs need no AMQP client
-
-            clock = clock or SystemClock()
-            transport = AmqpTransport(location, name=name, app=app, options=options, random=random)
+        transport, clock = transport_for(location, name=name, app=app, options=options, clock=clock, random=random)
         bus = cls(
             transport,
             location,
