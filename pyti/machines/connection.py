@@ -100,15 +100,23 @@ class Connection:
     async def call(self, function: Callable[..., T], *arguments: Any, limit_s: float = CALL_LIMIT_S) -> T:
         """Run one blocking libvirt call in a thread; ``libvirtError`` becomes ``MachineError``.
 
-        A thread cannot be cancelled: when the caller is, the call goes on and its result is dropped.
+        A thread cannot be cancelled: a caller that is cancelled leaves when the call has returned (or its limit is
+        reached), so that what it cleans up then cannot appear afterwards.
         """
+        thread = asyncio.create_task(asyncio.to_thread(function, *arguments))
         try:
-            async with asyncio.timeout(limit_s):
-                return await asyncio.to_thread(function, *arguments)
+            await asyncio.wait({thread}, timeout=limit_s)
+        except asyncio.CancelledError:
+            await asyncio.wait({thread}, timeout=limit_s)
+            if thread.done() and not thread.cancelled():
+                thread.exception()  # looked at, so that asyncio does not report it as never retrieved
+            raise
+        if not thread.done():
+            raise TimeLimitExceeded(f"a libvirt call did not return within {limit_s:.0f} s")
+        try:
+            return thread.result()
         except libvirt.libvirtError as error:
             raise MachineError(f"libvirt: {describe(error)}") from error
-        except TimeoutError:
-            raise TimeLimitExceeded(f"a libvirt call did not return within {limit_s:.0f} s") from None
 
     def watch(self, name: str, died: Callable[[str], None]) -> None:
         """Call ``died(reason)`` once when the domain ``name`` stops or the connection is lost."""

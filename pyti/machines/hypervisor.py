@@ -60,6 +60,7 @@ class Hypervisor:
         self._machines: dict[str, Machine] = {}
         self._templates: dict[str, Template] = {}
         self._template_locks: dict[str, asyncio.Lock] = {}
+        self._making: set[str] = set()
         self._accelerator: Accelerator | None = None
         self._identity = (0, 0)
         self._qemu = ""
@@ -75,6 +76,7 @@ class Hypervisor:
         layout = Layout(settings.home)
         await asyncio.to_thread(layout.prepare)
         claim = Owner(layout, owner)
+        layout.check_socket_paths(claim.key)
         claim.claim()
         try:
             async with Connection.open(settings.libvirt_uri) as connection:
@@ -111,8 +113,9 @@ class Hypervisor:
         return self._accelerator
 
     async def sweep(self) -> Swept:
-        """Find and remove what owners that no longer live left below this home."""
-        return await sweep(self._connection, self._layout, own=self._owner.key)
+        """Find and remove what owners that no longer live, or an earlier one of this name, left below this home."""
+        living = {machine.name for machine in self.machines} | self._making
+        return await sweep(self._connection, self._layout, own=self._owner.key, living=living)
 
     async def template(self, image: Image, *, cpus: int, memory_mib: int) -> Template:
         """Return the template for such machines: from disk where it is there and valid, else made now (some 20-30 s).
@@ -194,6 +197,7 @@ class Hypervisor:
         name = f"pyti-{self._owner.key}-t{template.digest[:8]}"
         spec = self._spec(template, name, "", folder.with_name(f".{folder.name}"), name)
         try:
+            self._making.add(name)
             await make_template(
                 self._connection,
                 replace(spec, boot="template"),
@@ -205,6 +209,8 @@ class Hypervisor:
             )
         except MachineError as error:
             template.cold_reason = f"the memory template could not be made: {error.message}"
+        finally:
+            self._making.discard(name)
 
     def _spec(self, template: Template, name: str, identity: str, folder: Path, job: str) -> DomainSpec:
         return DomainSpec(
@@ -217,7 +223,7 @@ class Hypervisor:
             kernel=template.image.kernel,
             initrd=template.image.initrd,
             disk=folder / "disk.qcow2",
-            ssh_socket=folder / "ssh.sock",
+            ssh_socket=folder / "ssh",
             ram=template.ram,
         )
 
@@ -234,7 +240,7 @@ class Hypervisor:
             accel=template.accel,
             cold_boot=template.cold_boot,
             address=GuestAddress(
-                socket=folder / "ssh.sock", client_key=template.image.client_key, host_key=template.image.host_key
+                socket=folder / "ssh", client_key=template.image.client_key, host_key=template.image.host_key
             ),
             forget=self._forget,
         )
@@ -255,7 +261,7 @@ class Hypervisor:
             await wait_until_ready(self._connection, domain, console, limit_s=limit_s)
         else:
             domain = await start_paused(self._connection, spec)
-            await resume_clone(self._connection, domain, machine.folder / "state.sock", template.state)
+            await resume_clone(self._connection, domain, machine.folder / "state", template.state)
 
     def _prepare_folder(self, folder: Path) -> None:
         folder.parent.mkdir(mode=0o711, exist_ok=True)

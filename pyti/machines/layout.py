@@ -36,13 +36,7 @@ class Layout:
         self.locks = self.home / "locks"
 
     def prepare(self) -> None:
-        """Make every folder. Raises ``HypervisorUnavailable`` where the path is too long for a socket."""
-        longest = self.machine("o" * 24, "m" * 10) / "state.sock"
-        if len(str(longest)) > MAX_SOCKET_PATH:
-            raise HypervisorUnavailable(
-                f"the path {self.home} is too long: sockets below it would exceed {MAX_SOCKET_PATH} bytes",
-                remedy="Choose a shorter home, for example: export PYTI_HOME=/var/lib/pyti",
-            )
+        """Make every folder."""
         self.home.mkdir(parents=True, exist_ok=True)
         for folder in (self.home, self.images, self.templates, self.machines, self.cache):
             folder.mkdir(exist_ok=True)
@@ -51,6 +45,15 @@ class Layout:
                 folder.chmod(mode | 0o011)
         for folder in (self.owners, self.locks):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def check_socket_paths(self, owner: str) -> None:
+        """Raise ``HypervisorUnavailable`` where the paths of this owner's sockets would be too long."""
+        longest = self.machine(owner, "0" * 8) / "state"
+        if len(str(longest).encode()) > MAX_SOCKET_PATH:
+            raise HypervisorUnavailable(
+                f"the path {self.home} is too long: sockets below it would exceed {MAX_SOCKET_PATH} bytes",
+                remedy="Choose a shorter home, for example: export PYTI_HOME=/var/lib/pyti",
+            )
 
     def machine(self, owner: str, machine: str) -> Path:
         """The folder of one machine of one owner."""

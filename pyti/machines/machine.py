@@ -34,7 +34,7 @@ class Destroyed:
 class Machine:
     """A running guest that belongs to one job.
 
-    ``lost`` is done, with the reason as its result, when the machine dies by itself; it is cancelled when ``destroy``
+    ``lost`` is done, with the reason as its result, when the machine dies by itself; it stays pending when ``destroy``
     ends it. ``template`` is the template's digest. Leaving ``async with`` destroys the machine.
     """
 
@@ -97,8 +97,6 @@ class Machine:
     async def _destroy(self) -> Destroyed:
         begun = time.perf_counter()
         self._connection.unwatch(self.name)
-        if not self.lost.done():
-            self.lost.cancel()
         try:
             async with asyncio.timeout(DESTROY_LIMIT_S):
                 await remove_remains(self._connection, self.name, self.folder)

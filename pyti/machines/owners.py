@@ -11,7 +11,7 @@ from pyti.machines.locks import FileLock
 
 __all__ = ["MAX_OWNER", "Owner", "owner_key"]
 
-MAX_OWNER = 24
+MAX_OWNER = 16
 """Characters of an owner in paths and domain names; what is longer is shortened, with a hash to keep it unique."""
 
 

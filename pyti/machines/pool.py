@@ -69,6 +69,12 @@ class MachinePool(Generic[T]):
         if self._refill is not None:
             self._refill.cancel()
             await asyncio.wait({self._refill})
+        try:
+            self._check_refill()
+        finally:
+            await self._end_ready()
+
+    async def _end_ready(self) -> None:
         while self._ready:
             _kind, leased = self._ready.popleft()
             await self._end(leased)
@@ -90,6 +96,7 @@ class MachinePool(Generic[T]):
         Raises what ``Hypervisor.template``, ``Hypervisor.clone``, ``prepare`` and ``Machine.destroy`` raise.
         """
         async with self._free:
+            self._check_refill()
             self.expect(image, cpus=cpus, memory_mib=memory_mib)
             leased = await self._take((image.digest, cpus, memory_mib), image, job)
             self._wake.set()
@@ -97,6 +104,11 @@ class MachinePool(Generic[T]):
                 yield leased
             finally:
                 await self._end(leased)
+
+    def _check_refill(self) -> None:
+        """Raise what ended the keeper of warm machines, if something did: it has no business ending."""
+        if self._refill is not None and self._refill.done() and not self._refill.cancelled():
+            self._refill.result()
 
     async def _take(self, kind: Kind, image: Image, job: str) -> Leased[T]:
         while self._ready:

@@ -52,7 +52,7 @@ async def make_template(
             await connection.call(domain.suspend)
             monitor = Monitor(connection, domain)
             await monitor.leave_ram_out()
-            state = await monitor.save_state(work / "state.sock", limit_s=SAVE_LIMIT_S)
+            state = await monitor.save_state(work / "state.in", limit_s=SAVE_LIMIT_S)
             await remove_remains(connection, spec.name, None)
             await asyncio.to_thread(_finish, work, folder, spec, image, state, qemu, boot_s)
     finally:
@@ -72,7 +72,7 @@ def _prepare(work: Path, memory_mib: int, identity: tuple[int, int]) -> None:
 
 
 def _finish(work: Path, folder: Path, spec: DomainSpec, image: Image, state: bytes, qemu: str, boot_s: float) -> None:
-    for socket in ("ssh.sock", "state.sock"):
+    for socket in ("ssh", "state.in"):
         (work / socket).unlink(missing_ok=True)
     disk = work / "disk.qcow2"
     if disk.stat().st_size == 0:

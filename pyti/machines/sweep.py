@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,17 +33,23 @@ class Swept:
     failed: list[str] = field(default_factory=list)
 
 
-async def sweep(connection: Connection, layout: Layout, *, own: str) -> Swept:
-    """Remove everything below ``layout.home`` whose owner's lock nobody holds; ``own`` is alive, as the caller is."""
+async def sweep(connection: Connection, layout: Layout, *, own: str, living: Collection[str]) -> Swept:
+    """Remove everything below ``layout.home`` whose owner's lock nobody holds.
+
+    ``own`` is the caller's own name, whose lock it holds: there everything is removed but the machines ``living``.
+    """
     swept = Swept()
     domains = await connection.call(_marked_domains, connection.raw, layout.home)
     owners = {mark.owner for mark in domains.values()} | await asyncio.to_thread(_owners_on_disk, layout)
-    for owner in sorted(owners - {own}):
+    for owner in sorted(owners):
+        if owner == own:
+            await _sweep_owner(connection, layout, owner, domains, swept, spare=living)
+            continue
         lock = FileLock(layout.owners / f"{owner}.lock")
         if not lock.acquire():
             continue
         try:
-            await _sweep_owner(connection, layout, owner, domains, swept)
+            await _sweep_owner(connection, layout, owner, domains, swept, spare=())
         finally:
             lock.release(remove=True)
     await _sweep_unfinished(layout, swept)
@@ -49,14 +57,21 @@ async def sweep(connection: Connection, layout: Layout, *, own: str) -> Swept:
 
 
 async def _sweep_owner(
-    connection: Connection, layout: Layout, owner: str, domains: dict[str, Mark], swept: Swept
+    connection: Connection,
+    layout: Layout,
+    owner: str,
+    domains: dict[str, Mark],
+    swept: Swept,
+    *,
+    spare: Collection[str],
 ) -> None:
     folder = layout.machines / owner
     left: dict[str, Path | None] = {name: None for name, mark in domains.items() if mark.owner == owner}
     if folder.is_dir():
         left |= {f"pyti-{owner}-{machine.name}": machine for machine in folder.iterdir()}
-    for name in await asyncio.to_thread(_running_names, f"pyti-{owner}-", layout.home):
+    for name in await asyncio.to_thread(_running_names, owner, layout.home):
         left.setdefault(name, None)
+    left = {name: machine for name, machine in left.items() if name not in spare}
     for name, machine in left.items():
         try:
             await remove_remains(connection, name, machine)
@@ -67,7 +82,7 @@ async def _sweep_owner(
         if not rest:
             swept.domains += [name] if name in domains else []
             swept.folders += [machine] if machine else []
-    if folder.is_dir() and not any(folder.iterdir()):
+    if not spare and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     if left:
         swept.owners.append(owner)
@@ -102,17 +117,18 @@ def _owners_on_disk(layout: Layout) -> set[str]:
     return locks | {path.name for path in layout.machines.iterdir() if path.is_dir()}
 
 
-def _running_names(prefix: str, home: Path) -> set[str]:
-    """Names of QEMU processes with ``prefix`` whose files lie below ``home``."""
+def _running_names(owner: str, home: Path) -> set[str]:
+    """Names of the QEMU processes of ``owner`` whose files lie below ``home``."""
+    mark = re.compile(rf"guest=(pyti-{re.escape(owner)}-t?[0-9a-f]{{8}})(,|$)")
     found: set[str] = set()
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
         try:
-            words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            words = Path(entry.path, "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        for word in words:
-            if word.startswith(b"guest=" + prefix.encode()) and any(f"{home}/".encode() in other for other in words):
-                found.add(word.removeprefix(b"guest=").split(b",")[0].decode(errors="replace"))
+        names = {match[1] for word in words if (match := mark.match(word))}
+        if names and any(f"{home}/" in word for word in words):
+            found |= names
     return found
