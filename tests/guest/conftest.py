@@ -23,7 +23,19 @@ from typing import Any
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-TOOLS = ("pytest", "_pytest", "pluggy", "py.py", "exceptiongroup", "iniconfig", "packaging", "pygments", "pylint", "astroid", "pycodestyle.py")
+TOOLS = (
+    "pytest",
+    "_pytest",
+    "pluggy",
+    "py.py",
+    "exceptiongroup",
+    "iniconfig",
+    "packaging",
+    "pygments",
+    "pylint",
+    "astroid",
+    "pycodestyle.py",
+)
 TOOLS_OF_PYLINT = ("isort", "mccabe.py", "platformdirs", "dill", "tomlkit", "typing_extensions.py")
 
 
@@ -211,7 +223,7 @@ def agent(tools: Path) -> Iterator[Agent]:
         nobody = pwd.getpwnam("nobody")
         for base, folders, files in os.walk(root / "home"):
             for name in (".", *folders, *files):
-                os.chown(os.path.join(base, name), nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+                os.chown(Path(base, name), nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
     argv = [sys.executable, "-m", "pyti.guest.agent", "--root", str(root), "--user", "nobody", "--no-warm"]
     argv += ["--tools", str(tools), "--python", os.path.realpath(sys.executable)]
     process = subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, start_new_session=True)

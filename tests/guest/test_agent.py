@@ -54,7 +54,8 @@ def test_an_sdist_is_built_and_its_tests_run_against_what_was_installed(agent: A
         "good",
         {
             **{f"src/{name}": text for name, text in GOOD.items()},
-            "tests/test_good.py": "import good\n\ndef test_installed():\n    assert 'site-packages' in good.__file__\n\n"
+            "tests/test_good.py": "import good\n\ndef test_installed():\n"
+            "    assert 'site-packages' in good.__file__\n\n"
             "def test_wrong():\n    assert good.answer() == 41\n",
         },
     )
