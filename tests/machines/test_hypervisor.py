@@ -66,7 +66,7 @@ async def test_a_sweep_takes_what_a_killed_owner_left_and_nothing_of_the_living(
 ):
     dead = f"{owner[:8]}-dead"
     argv = [sys.executable, "-c", OWN, machine_settings.home, dead]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220 (starting is quick)
         try:
             line = await asyncio.to_thread(process.stdout.readline)
             name, folder = line.split()
