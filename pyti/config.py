@@ -121,7 +121,7 @@ class SlaveSettings(Table, frozen=True, kw_only=True):
 class Settings(Table, frozen=True, kw_only=True):
     """Everything that can be set."""
 
-    home: Path = msgspec.field(default_factory=lambda: default_home())
+    home: Path = msgspec.field(default_factory=lambda: default_home())  # noqa: PLW0108 - defined below
     """Images, templates, caches, blobs, the SQLite files and locks live below it."""
     bus: BusSettings = BusSettings()
     index: IndexSettings = IndexSettings()
@@ -182,12 +182,19 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
                 raise ConfigError(f"{key} sets a key in [{table}], which {source} makes no table.")
             section[name] = _value(value)
     try:
-        return msgspec.convert(tables, Settings, strict=True)
+        return msgspec.convert(tables, Settings, strict=True, dec_hook=_decoded)
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"a setting from {source} is wrong: {error}",
             remedy="docs/reference/settings.md lists every setting with its range.",
         ) from error
+
+
+def _decoded(kind: type, value: object) -> object:
+    """TOML has no paths; they are written as text."""
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value).absolute()
+    raise ValueError(f"expected a path, not {value!r}")
 
 
 def _value(text: str) -> Any:

@@ -15,8 +15,11 @@ def configure_logs(level: str | None = None) -> None:
     """Send logs of ``level`` and above to stderr; unset means ``$PYTI_LOG``, else ``warning``."""
     name = (level or os.environ.get("PYTI_LOG") or "warning").upper()
     number = logging.getLevelNamesMapping().get(name, logging.WARNING)
+    # Plain tracebacks: local variables may hold secrets, or megabytes.
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
@@ -32,3 +35,5 @@ def configure_logs(level: str | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    # The bus tells of lost connections itself, in one line; its client library adds a traceback to each.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)

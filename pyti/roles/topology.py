@@ -90,7 +90,7 @@ def master_topology(namespace: str, master: str, capabilities: Sequence[str]) ->
 def slave_topology(namespace: str, slave: str, capabilities: Sequence[str]) -> Topology:
     """What a slave needs: its control queue and the queues of the jobs that it serves."""
     names = Names(namespace)
-    own = (Queue(name=names.control(slave), kind="classic", exclusive=True),)
+    own = (Queue(name=names.control(slave), kind="classic", exclusive=True, dead_letter_exchange=names.dlx),)
     bindings = tuple(
         Binding(exchange=names.ctl, queue=names.control(slave), key=key) for key in (f"slave.{slave}", "slave.all")
     )

@@ -1,0 +1,104 @@
+"""Finds what blocks the event loop, and names it: a thread watches the loop's pulse.
+
+A blocked loop delays leases, streams and every other job of the process, so services run this probe all the time; it
+costs two wake-ups per ``PULSE_S``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+__all__ = ["Blocked", "loop_probe"]
+
+PULSE_S = 0.01
+LIMIT_S = 0.05
+"""What the loop may be blocked at a time (the bound that PyTI sets itself)."""
+
+DEPTH = 8
+"""Innermost frames that are kept of an offender."""
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The loop's thread did not return to the loop for ``seconds``, waiting for a processor not counted."""
+
+    seconds: float
+    stack: tuple[str, ...]
+    """``file:line function`` of the loop's thread while it was blocked, innermost last; empty when it was too short."""
+
+    def __str__(self) -> str:
+        return f"blocked for {self.seconds * 1000:.0f} ms by {' > '.join(self.stack) or 'nothing that was seen'}"
+
+
+class _Pulse:
+    """What the loop's thread writes and the watcher reads; each field is written by one side only."""
+
+    def __init__(self) -> None:
+        self.beat = time.monotonic()
+        self.waited = _waited_s(threading.get_native_id())
+        self.stop = threading.Event()
+        self.stack: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def loop_probe(report: Callable[[Blocked], None], *, limit_s: float = LIMIT_S) -> AsyncIterator[None]:
+    """Call ``report`` on the loop for each time that the body's loop is blocked for longer than ``limit_s``.
+
+    Time in which the thread was ready to run but other processes had the processors is not counted (Linux tells it in
+    ``/proc/thread-self/schedstat``).
+    """
+    pulse = _Pulse()
+    loop = asyncio.get_running_loop()
+    thread_id, native_id = threading.get_ident(), threading.get_native_id()
+    handle: asyncio.TimerHandle | None = None
+
+    def beat() -> None:
+        nonlocal handle
+        now, waited = time.monotonic(), _waited_s(native_id)
+        blocked = now - pulse.beat - PULSE_S - (waited - pulse.waited)
+        stack, pulse.stack = pulse.stack, ()
+        pulse.beat, pulse.waited = now, waited
+        if blocked > limit_s:
+            report(Blocked(blocked, stack))
+        handle = loop.call_later(PULSE_S, beat)
+
+    watcher = threading.Thread(target=_watch, args=(pulse, thread_id, limit_s), name="loop probe", daemon=True)
+    watcher.start()
+    beat()
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.cancel()
+        pulse.stop.set()
+        await asyncio.to_thread(watcher.join, 1.0)
+
+
+def _watch(pulse: _Pulse, thread_id: int, limit_s: float) -> None:
+    """Note where the loop's thread is, when its pulse is late by more than half the limit."""
+    while not pulse.stop.wait(PULSE_S):
+        if time.monotonic() - pulse.beat > limit_s / 2 + PULSE_S and not pulse.stack:
+            frame = sys._current_frames().get(thread_id)  # noqa: SLF001 - the documented way to see another thread
+            pulse.stack = _described(frame)
+
+
+def _described(frame: FrameType | None) -> tuple[str, ...]:
+    frames = traceback.extract_stack(frame, limit=DEPTH) if frame is not None else []
+    return tuple(f"{'/'.join(Path(each.filename).parts[-2:])}:{each.lineno} {each.name}" for each in frames)
+
+
+def _waited_s(native_id: int) -> float:
+    """Seconds that a thread has waited for a processor (proc(5): the second figure of ``schedstat``)."""
+    try:
+        return int(Path(f"/proc/self/task/{native_id}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
