@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path, PurePosixPath
 
-import pyti
-
 __all__ = ["GUEST_FOLDER", "RECIPE_FOLDER", "digest_of", "guest_files", "recipe_files"]
 
-GUEST_FOLDER = Path(pyti.__file__).parent / "guest"
+GUEST_FOLDER = Path(__file__).parent.parent / "guest"
 RECIPE_FOLDER = Path(__file__).parent / "recipe"
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,16 @@ from pyti.machines.connection import Connection
 from pyti.machines.domain_xml import DomainSpec, domain_xml
 from pyti.machines.monitor import Monitor
 
-__all__ = ["READY", "make_overlay", "open_to_qemu", "qemu_identity", "resume_clone", "start_paused", "wait_until_ready"]
+__all__ = [
+    "READY",
+    "make_overlay",
+    "open_to_qemu",
+    "qemu_identity",
+    "resume_clone",
+    "start_paused",
+    "wait_until_ready",
+    "wait_until_settled",
+]
 
 READY = b"PYTI-AGENT-READY"
 """What the guest's agent writes on the console when it polls its inbox."""
@@ -105,11 +113,6 @@ async def wait_until_settled(connection: Connection, domain: Any) -> None:
         used = (await connection.call(_cpu_ns, domain) - before) / 1e9
         if used < QUIET_SHARE * (time.monotonic() - begun):
             return
-
-
-def with_console(spec: DomainSpec, console: Path) -> DomainSpec:
-    """Return ``spec`` with its console in a file."""
-    return replace(spec, console=console)
 
 
 def _cpu_ns(domain: Any) -> int:
