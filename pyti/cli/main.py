@@ -34,8 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "services:slave",
         (
             "Run a slave until SIGTERM: it takes jobs, runs them in fresh machines and hands back raw data.\n\n"
-            "The first SIGTERM or SIGINT drains: no more jobs are taken, and those that run may finish within the grace "
-            "time. A second one ends at once; jobs are handed back."
+            "The first SIGTERM or SIGINT drains: no more jobs are taken, and those that run may finish within the "
+            "grace time. A second one ends at once; jobs are handed back."
         ),
     ),
     "submit": ("jobs:submit", "Hand requirements or files to a master, and with --wait print their reports."),
