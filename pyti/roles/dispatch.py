@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
 import structlog
 
 from pyti.bus import Bus, Context
@@ -95,7 +96,7 @@ class Dispatcher:
         if record.run.attempt != message.attempt or record.summary.state not in (JobState.QUEUED, JobState.RUNNING):
             log.info("result_fenced", job=message.job, attempt=message.attempt)
             return
-        if message.failure is not None and message.failure.retryable and not record.standing.cancelling:
+        if message.failure is not None and message.failure.retryable:
             await self._again(record.run, message)
         else:
             await self._finish(record.run, message)
@@ -119,12 +120,15 @@ class Dispatcher:
         await self._store.mark_dispatched(run.job, run.attempt)
 
     async def _again(self, run: JobRun, result: JobResult) -> None:
-        if run.attempt < self._settings.master.max_attempts:
-            if await self._store.reissue(run.job, run.attempt) is not None:
-                log.info("job_reissued", job=run.job, attempt=run.attempt + 1)
-                self.wake.set()
-        else:
-            await self._finish(run, result)
+        """Queue the job once more; end it where its attempts are used up or somebody asked for its end."""
+        left = run.attempt < self._settings.master.max_attempts
+        if left and await self._store.reissue(run.job, run.attempt) is not None:
+            log.info("job_reissued", job=run.job, attempt=run.attempt + 1)
+            self.wake.set()
+            return
+        if (await self._store.job(run.job)).standing.cancelling:
+            result = msgspec.structs.replace(result, state="cancelled")
+        await self._finish(run, result)
 
     async def _finish(self, run: JobRun, result: JobResult) -> None:
         evaluated = await evaluate_result(run, result, self._blobs)
