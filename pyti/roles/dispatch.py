@@ -32,6 +32,9 @@ __all__ = ["Dispatcher"]
 
 log = structlog.get_logger(__name__)
 
+NOBODY = "none"
+"""Stands for the slave in the result of a job that no slave ever had."""
+
 
 class Dispatcher:
     """Keeps the bus and the job table in step; the store decides, this only carries."""
@@ -53,11 +56,12 @@ class Dispatcher:
         master = self._settings.master.name
         for run in await self._store.pending(master=master):
             if run.deadline is not None and now > run.deadline:
-                await self._finish(run, _unserved(run, _DEADLINE_PASSED))
+                await self._finish(run, _unserved(run, _DEADLINE_PASSED, NOBODY))
             else:
                 await self._send(run)
         for run in await self._store.expired(now, master=master):
-            await self._again(run, _unserved(run, _SLAVE_LOST))
+            holder = (await self._store.job(run.job)).summary.slave
+            await self._again(run, _unserved(run, _SLAVE_LOST, holder or NOBODY))
         for request in await self._store.cancel_requests(master=master):
             await self._cancel(request.slave, CancelJob(job=request.job, reason=request.reason))
 
@@ -172,12 +176,12 @@ _SLAVE_LOST = JobFailure(
 )
 
 
-def _unserved(run: JobRun, failure: JobFailure) -> JobResult:
-    """The result of an attempt of which no slave will hand one over."""
+def _unserved(run: JobRun, failure: JobFailure, slave: str) -> JobResult:
+    """The result of an attempt of which no slave will hand one over; ``slave`` is who had it."""
     return JobResult(
         job=run.job,
         attempt=run.attempt,
-        slave="",
+        slave=slave,
         state="failed",
         distribution=run.distribution,
         failure=failure,
