@@ -10,7 +10,7 @@ import structlog
 
 from pyti.bus import Bus, Context
 from pyti.config import Settings
-from pyti.errors import Cause
+from pyti.errors import Cause, GuestMisbehaved
 from pyti.messages import (
     CancelJob,
     JobAccepted,
@@ -20,10 +20,12 @@ from pyti.messages import (
     JobRun,
     JobState,
     Message,
+    RawDataSet,
     SlavePresence,
     Step,
 )
 from pyti.roles.evaluation import evaluate_result
+from pyti.roles.failure import failure_of
 from pyti.roles.progress import ProgressFeed
 from pyti.roles.topology import Names, capability, job_key, job_queues
 from pyti.store import Blobs, Store
@@ -135,7 +137,13 @@ class Dispatcher:
         await self._finish(run, result)
 
     async def _finish(self, run: JobRun, result: JobResult) -> None:
-        evaluated = await evaluate_result(run, result, self._blobs)
+        try:
+            evaluated = await evaluate_result(run, result, self._blobs)
+        except GuestMisbehaved as error:
+            # Its own job suffers, and ends: the same raw data will not be better another time.
+            failure = failure_of(error, Step.COLLECT)
+            result = msgspec.structs.replace(result, state="failed", raw=RawDataSet(), failure=failure)
+            evaluated = await evaluate_result(run, result, self._blobs)
         report = evaluated.report
         passed = sum(task.outcome == "passed" for task in report.tasks)
         counted = await self._store.finish(
