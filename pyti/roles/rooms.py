@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyti.config import Settings
-from pyti.errors import OutOfSpace
+from pyti.errors import ImageDamaged, OutOfSpace
 from pyti.index import Downloads, IndexClient
 from pyti.machines import Accelerator, Hypervisor, Image, ImageStore, MachinePool
 from pyti.rawdata import GuestSession
 from pyti.roles.guests import guest_pool
+from pyti.roles.topology import capability
 from pyti.store import Blobs
 
 __all__ = ["SlaveRooms"]
@@ -32,6 +34,8 @@ class SlaveRooms:
     blobs: Blobs
     spool: Path
     """Where a job's raw data lies until it is in the blob store."""
+    capabilities: tuple[str, ...]
+    """``<arch>.<image>`` of every image that was here when the slave started."""
 
     def image(self, name: str) -> Image:
         """The image of that name; raises ``ImageMissing``."""
@@ -42,7 +46,8 @@ class SlaveRooms:
     async def open(cls, settings: Settings, *, owner: str) -> AsyncIterator[SlaveRooms]:
         """Open all of them; what an earlier slave left behind is swept away first.
 
-        Raises ``ImageMissing`` when the configured image was never built, and ``HypervisorUnavailable``.
+        Raises ``ImageMissing`` when the configured image was never built,
+        ``ImageDamaged`` when it is out of date, and ``HypervisorUnavailable``.
         """
         spool = settings.home / "spool" / owner
         try:
@@ -53,7 +58,11 @@ class SlaveRooms:
                 remedy="Free some space, or set PYTI_HOME to a folder that you may write to.",
             ) from error
         images = ImageStore(settings.home)
-        images.get(settings.machines.image)
+        if await asyncio.to_thread(lambda: images.get(settings.machines.image).stale):
+            raise ImageDamaged(
+                f"the image {settings.machines.image} is out of date: the guest's code has changed since it was built",
+                remedy="Run `pyti image build`; it takes seconds.",
+            )
         async with AsyncExitStack() as stack:
             hypervisor = await stack.enter_async_context(Hypervisor.open(settings, owner=owner))
             await hypervisor.sweep()
@@ -73,4 +82,5 @@ class SlaveRooms:
                 downloads=Downloads(client, cache=settings.home / "cache", settings=settings.index),
                 blobs=blobs,
                 spool=spool,
+                capabilities=tuple(sorted({capability(image.arch, image.name) for image in images.list()})),
             )

@@ -38,7 +38,7 @@ from pyti.roles.activity import ActivityBoard
 from pyti.roles.pipeline import JobPipeline
 from pyti.roles.rooms import SlaveRooms
 from pyti.roles.supervision import every, supervised
-from pyti.roles.topology import Names, capability, registry, slave_topology
+from pyti.roles.topology import Names, registry, slave_topology
 from pyti.store import Acceptance, Journal
 
 __all__ = ["Slave"]
@@ -106,7 +106,7 @@ class Slave:
             self._journal = await stack.enter_async_context(
                 Journal.open(self.settings.home / "slaves" / f"{self.name}.sqlite")
             )
-            capabilities = self.capabilities
+            capabilities = self._rooms.capabilities
             self._bus = await stack.enter_async_context(
                 Bus.open(
                     self.settings.bus.url,
@@ -135,11 +135,6 @@ class Slave:
     ) -> bool | None:
         return await self._stack.__aexit__(kind, error, trace)
 
-    @property
-    def capabilities(self) -> tuple[str, ...]:
-        """``<arch>.<image>`` of every image that this slave has."""
-        return tuple(sorted({capability(image.arch, image.name) for image in self._rooms.images.list()}))
-
     async def drain(self) -> None:
         """Stop taking jobs and wait until those that run have ended."""
         self._draining.set()
@@ -155,7 +150,7 @@ class Slave:
 
     async def _take_jobs(self) -> None:
         # All high queues before all normal ones.
-        ordered = tuple(self._names.jobs(name, priority) for priority in Priority for name in self.capabilities)
+        ordered = tuple(self._names.jobs(name, priority) for priority in Priority for name in self._rooms.capabilities)
         while not self._draining.is_set():
             await self._slots.acquire()
             taken = False
@@ -311,7 +306,7 @@ class Slave:
         return SlavePresence(
             slave=self.name,
             version=__version__,
-            capabilities=self.capabilities,
+            capabilities=self._rooms.capabilities,
             accel=self._rooms.accelerator.accel,
             slots=slots,
             free=max(0, slots - len(self._running)),
