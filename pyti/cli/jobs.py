@@ -41,6 +41,7 @@ from pyti.store import Blobs
 __all__ = ["cancel", "jobs", "show", "slaves", "submit"]
 
 POLL_S = 0.5
+PIPE_WIDTH = 240
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -243,13 +244,16 @@ def _print_json(value: object) -> None:
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    """Standard output; where nobody watches, lines are as long as they need to be."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
 
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        table.add_column(name)
+        # An id that is cut short cannot be used in the next command.
+        table.add_column(name, no_wrap=name == "job", overflow="fold")
     return table
 
 

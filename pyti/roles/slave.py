@@ -16,7 +16,7 @@ import structlog
 from pyti._version import __version__
 from pyti.bus import Bus, Context, Delivery
 from pyti.config import Settings
-from pyti.errors import Cause, ImageMissing, PytiError
+from pyti.errors import BusError, Cause, ImageMissing, PytiError
 from pyti.messages import (
     CancelJob,
     Drain,
@@ -47,6 +47,9 @@ log = structlog.get_logger(__name__)
 
 TAKE_LIMIT_S = 5.0
 """How long one wait for a job lasts before draining is looked at again."""
+
+TAKE_PAUSE_S = 1.0
+"""Between two tries to take a job while the broker is away."""
 
 HAND_BACK_LIMIT_S = 90.0
 """How long a cancelled job may take to destroy its machine and say so."""
@@ -158,6 +161,10 @@ class Slave:
                 delivery = await self._bus.take(ordered, timeout_s=TAKE_LIMIT_S)
                 if delivery is not None:
                     taken = await self._accept(delivery)
+            except BusError as error:
+                # What was not acknowledged is delivered again when the broker is back.
+                log.warning("take_failed", error=error.message)
+                await asyncio.sleep(TAKE_PAUSE_S)
             finally:
                 if not taken:
                     self._slots.release()
@@ -182,8 +189,9 @@ class Slave:
                 running.work.cancel()
             await delivery.requeue(delay_s=1.0)
             return False
-        if await self._journal.accept(run) is not Acceptance.NEW:
-            # An attempt that is over, or older than one that was here: its result is sent, or will be.
+        if await self._journal.accept(run) in (Acceptance.FINISHED, Acceptance.STALE):
+            # An attempt that is over, or older than one that was here: its result is sent, or will be. One that is
+            # journaled and does not run (RUNNING) was never announced, because the bus failed in between: start it.
             await delivery.ack()
             return False
         await self._bus.publish(
