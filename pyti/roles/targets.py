@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import structlog
+
 from pyti.bus import Bus
 from pyti.config import Settings
-from pyti.errors import ImageMissing
+from pyti.errors import ImageMissing, RequestTimeout, Unroutable
 from pyti.index import Target
 from pyti.machines import ImageStore
 from pyti.messages import GetTarget, TargetReply
@@ -12,6 +14,8 @@ from pyti.roles.topology import Names
 from pyti.store import Store
 
 __all__ = ["TargetDirectory"]
+
+log = structlog.get_logger(__name__)
 
 
 class TargetDirectory:
@@ -36,15 +40,20 @@ class TargetDirectory:
     async def _ask(self, image: str) -> dict[str, object]:
         for presence in await self._store.slaves():
             if not presence.leaving and any(name.endswith(f".{image}") for name in presence.capabilities):
-                reply = await self._bus.request(
-                    Names(self._settings.bus.namespace).ctl,
-                    f"slave.{presence.slave}",
-                    GetTarget(image=image),
-                    timeout_s=self._settings.bus.request_timeout_s,
-                )
+                try:
+                    reply = await self._bus.request(
+                        Names(self._settings.bus.namespace).ctl,
+                        f"slave.{presence.slave}",
+                        GetTarget(image=image),
+                        timeout_s=self._settings.bus.request_timeout_s,
+                    )
+                except (Unroutable, RequestTimeout) as error:
+                    # It may have died long ago; another one may live.
+                    log.info("slave_does_not_answer", slave=presence.slave, error=error.message)
+                    continue
                 if isinstance(reply, TargetReply):
                     return reply.target
         raise ImageMissing(
-            f"no image {image!r} on this host, and no slave that has it was heard of",
+            f"no image {image!r} on this host, and no slave that has it answers",
             remedy="Run `pyti image build` here, or start a slave that has the image.",
         )
