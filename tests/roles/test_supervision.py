@@ -28,10 +28,13 @@ async def test_a_task_that_fails_ends_the_body_with_its_own_error() -> None:
     async def fail() -> None:
         raise ConfigError("broken")
 
-    with pytest.raises(ConfigError, match="broken"):
+    async def body() -> None:
         async with supervised() as spawn:
             spawn(fail(), "fail")
             await asyncio.Event().wait()
+
+    with pytest.raises(ConfigError, match="broken"):
+        await body()
 
 
 async def test_a_cancelled_body_stays_cancelled() -> None:
