@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import msgspec
 import structlog
 
 from pyti.config import Settings
-from pyti.messages import JobRun, JobState
+from pyti.messages import JobState
 from pyti.roles.master import Master
 from pyti.roles.slave import Slave
 from pyti.store import Store
@@ -45,6 +46,7 @@ async def embedded(settings: Settings) -> AsyncIterator[Master]:
     own = embedded_settings(settings)
     async with Master(own) as master:
         await _end_orphans(master.store)
+        await asyncio.to_thread(_forget_the_dead, own)
         try:
             async with Slave(own):
                 yield master
@@ -53,29 +55,39 @@ async def embedded(settings: Settings) -> AsyncIterator[Master]:
                 record = await master.store.job(job)
                 if record.summary.finished is None:
                     await master.store.finish(job, record.run.attempt, JobState.CANCELLED, detail="interrupted")
-            await asyncio.to_thread(_forget_journal, own)
+            await asyncio.to_thread(_forget, own, own.master.name)
 
 
-def _forget_journal(settings: Settings) -> None:
-    """Remove the journal of a slave whose name no later process will have."""
-    folder = settings.home / "slaves"
-    for path in folder.glob(f"{settings.slave.name}.sqlite*"):
+def _forget(settings: Settings, name: str) -> None:
+    """Remove the journal and the spool of a slave whose name no later process will have."""
+    for path in (settings.home / "slaves").glob(f"{name}.sqlite*"):
         path.unlink(missing_ok=True)
+    shutil.rmtree(settings.home / "spool" / name, ignore_errors=True)
+
+
+def _forget_the_dead(settings: Settings) -> None:
+    """Remove what processes of this kind left that were killed; their machines are the hypervisor's to sweep."""
+    names = {path.name.split(".")[0] for path in (settings.home / "slaves").glob(f"{PREFIX}*")}
+    names |= {path.name for path in (settings.home / "spool").glob(f"{PREFIX}*")}
+    for name in names:
+        if _is_dead(name):
+            _forget(settings, name)
 
 
 async def _end_orphans(store: Store) -> None:
     now = time.time()
     for run in [*await store.expired(now), *await store.stalled(now), *await store.pending()]:
-        if _is_orphan(run):
+        if _is_dead(run.master):
             log.warning("orphan_ended", job=run.job, master=run.master)
             await store.finish(
                 run.job, run.attempt, JobState.FAILED, exit_status=3, detail="the process that ran the job was killed"
             )
 
 
-def _is_orphan(run: JobRun) -> bool:
-    process = run.master.removeprefix(PREFIX)
-    if process == run.master or not process.isdecimal() or int(process) == os.getpid():
+def _is_dead(name: str) -> bool:
+    """Whether this is the name of a process of this kind that has ended."""
+    process = name.removeprefix(PREFIX)
+    if process == name or not process.isdecimal() or int(process) == os.getpid():
         return False
     try:
         os.kill(int(process), 0)
