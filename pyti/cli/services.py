@@ -14,7 +14,7 @@ from pyti.cli.logs import configure_logs
 from pyti.cli.options import Config, settings_from
 from pyti.config import Settings
 from pyti.errors import ConfigError
-from pyti.roles import Master, Slave
+from pyti.roles import Blocked, Master, Slave, loop_probe
 
 __all__ = ["master", "slave"]
 
@@ -49,13 +49,17 @@ def _service_settings(config: Config) -> Settings:
     return settings
 
 
+def _blocked(blocked: Blocked) -> None:
+    log.warning("event_loop_blocked", seconds=round(blocked.seconds, 3), stack=blocked.stack)
+
+
 async def _serve(role: AbstractAsyncContextManager[object], drained: Slave | None, settings: Settings) -> int:
     """Run until the first signal; with a slave, drain then, unless a second signal comes."""
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
-    async with role:
+    async with loop_probe(_blocked), role:
         waits: set[asyncio.Task[Any]] = {asyncio.create_task(signals.get(), name="signal")}
         if drained is not None:
             waits.add(asyncio.create_task(drained.draining.wait(), name="drain command"))

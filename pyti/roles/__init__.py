@@ -6,6 +6,7 @@ master that runs elsewhere.
 
 from pyti.roles.client import Client, open_client
 from pyti.roles.embedding import embedded, embedded_settings
+from pyti.roles.loop_probe import Blocked, loop_probe
 from pyti.roles.master import MAX_REPORT_BYTES, Master
 from pyti.roles.profiles import PROFILES, check_tasks, tasks_of
 from pyti.roles.slave import Slave
@@ -15,6 +16,7 @@ from pyti.roles.topology import client_topology, registry
 __all__ = [
     "MAX_REPORT_BYTES",
     "PROFILES",
+    "Blocked",
     "Client",
     "Master",
     "Slave",
@@ -22,6 +24,7 @@ __all__ = [
     "client_topology",
     "embedded",
     "embedded_settings",
+    "loop_probe",
     "open_client",
     "registry",
     "stored_file",
