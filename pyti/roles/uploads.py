@@ -59,6 +59,8 @@ class WatchList:
             return
         project = batch.source.removeprefix("watch:")
         fresh = batch.cursor.known - await self._store.seen(FEED, project)
+        # Those that become jobs are named in any case: another master may have met them since.
+        fresh |= {upload.filename for upload in batch.distributions}
         jobs = await self._store.add_jobs(
             self._runs(batch.distributions),
             feed=FEED,
