@@ -22,7 +22,7 @@ from pyti.errors import ExitStatus, PytiError
 from pyti.index import IndexClient, index_url, without_secrets
 from pyti.machines import Hypervisor, ImageStore
 from pyti.reports import neutral_text
-from pyti.roles import client_topology, registry
+from pyti.roles import bus_options, client_topology, registry
 from pyti.store import Blobs, Store
 
 __all__ = ["Check", "doctor"]
@@ -151,6 +151,7 @@ async def _bus(settings: Settings) -> Check:
             topology=client_topology(settings.bus.namespace),
             name="doctor",
             app="pyti",
+            options=bus_options(settings.bus),
         ):
             return Check("bus", "ok", "the broker answers")
     except PytiError as error:

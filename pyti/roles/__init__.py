@@ -11,7 +11,7 @@ from pyti.roles.master import MAX_REPORT_BYTES, Master
 from pyti.roles.profiles import PROFILES, check_tasks, tasks_of
 from pyti.roles.slave import Slave
 from pyti.roles.submission import stored_file
-from pyti.roles.topology import client_topology, registry
+from pyti.roles.topology import bus_options, client_topology, registry
 
 __all__ = [
     "MAX_REPORT_BYTES",
@@ -20,6 +20,7 @@ __all__ = [
     "Client",
     "Master",
     "Slave",
+    "bus_options",
     "check_tasks",
     "client_topology",
     "embedded",

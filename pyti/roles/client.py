@@ -13,7 +13,7 @@ from pyti.config import Settings
 from pyti.errors import PytiError, RequestTimeout, Unroutable, UsageError
 from pyti.messages import Message, Refusal, SubmitJobs
 from pyti.roles.requests import answer
-from pyti.roles.topology import Names, client_topology, registry
+from pyti.roles.topology import Names, bus_options, client_topology, registry
 from pyti.store import Blobs, Store
 
 __all__ = ["Client", "open_client"]
@@ -76,6 +76,7 @@ async def open_client(settings: Settings) -> AsyncIterator[Client]:
             topology=client_topology(settings.bus.namespace),
             name=f"client-{os.getpid()}",
             app="pyti",
+            options=bus_options(settings.bus),
         ) as bus:
             yield _BusClient(settings, bus)
 

@@ -36,7 +36,7 @@ from pyti.roles.requests import answer, refusal
 from pyti.roles.submission import jobs_for, stored_file
 from pyti.roles.supervision import every, supervised
 from pyti.roles.targets import TargetDirectory
-from pyti.roles.topology import Names, capability, master_topology, registry
+from pyti.roles.topology import Names, bus_options, capability, master_topology, registry
 from pyti.roles.uploads import WatchList
 from pyti.store import Blobs, Store
 
@@ -89,6 +89,7 @@ class Master:
                     ),
                     name=name,
                     app="pyti",
+                    options=bus_options(settings.bus),
                 )
             )
             self._targets = TargetDirectory(settings, self._bus, self.store)

@@ -38,7 +38,7 @@ from pyti.roles.activity import ActivityBoard
 from pyti.roles.pipeline import JobPipeline
 from pyti.roles.rooms import SlaveRooms
 from pyti.roles.supervision import every, supervised
-from pyti.roles.topology import Names, registry, slave_topology
+from pyti.roles.topology import Names, bus_options, registry, slave_topology
 from pyti.store import Acceptance, Journal
 
 __all__ = ["Slave"]
@@ -117,6 +117,7 @@ class Slave:
                     topology=slave_topology(self.settings.bus.namespace, self.name, capabilities),
                     name=self.name,
                     app="pyti",
+                    options=bus_options(self.settings.bus),
                 )
             )
             await self._recover()

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyti import messages
-from pyti.bus import Binding, Exchange, Queue, Registry, Retries, Topology
+from pyti.bus import Binding, Exchange, Options, Queue, Registry, Retries, Topology
+from pyti.config import BusSettings
 from pyti.messages import MachineRequest, Message, Priority
 
-__all__ = ["Names", "capability", "client_topology", "job_key", "master_topology", "registry", "slave_topology"]
+__all__ = [
+    "Names",
+    "bus_options",
+    "capability",
+    "client_topology",
+    "job_key",
+    "master_topology",
+    "registry",
+    "slave_topology",
+]
 
 INSPECT_LENGTH = 1000
 """Job events that people may peek at in the management UI; older ones are dropped."""
@@ -68,6 +78,11 @@ def registry() -> Registry:
     """Every message of the vocabulary."""
     found = [kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, Message)]
     return Registry(*(kind for kind in found if kind is not Message))
+
+
+def bus_options(settings: BusSettings) -> Options:
+    """The bounds of a bus that the settings name."""
+    return Options(connect_timeout_s=settings.connect_timeout_s, publish_timeout_s=settings.confirm_timeout_s)
 
 
 def master_topology(namespace: str, master: str, capabilities: Sequence[str]) -> Topology:

@@ -4,9 +4,11 @@ import pytest
 
 from pyti import messages
 from pyti.bus import Bus
+from pyti.config import BusSettings
 from pyti.messages import JobRun, MachineRequest, Message, Priority
 from pyti.roles.topology import (
     Names,
+    bus_options,
     capability,
     client_topology,
     job_key,
@@ -64,3 +66,9 @@ async def test_a_role_can_declare_all_that_it_needs(topology: object, request: p
 
     async with Bus.open(f"inprocess:{name}", registry=registry(), topology=topology, name=name, app="pyti") as bus:  # type: ignore[arg-type]
         assert bus.connected
+
+
+def test_the_limits_of_the_settings_are_those_of_the_bus() -> None:
+    options = bus_options(BusSettings(connect_timeout_s=1.5, confirm_timeout_s=2.5))
+
+    assert (options.connect_timeout_s, options.publish_timeout_s) == (1.5, 2.5)
