@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-from pyti.errors import PytiError, UsageError
+from pyti.errors import PytiError, TimeLimitExceeded, UsageError
 from pyti.index import Resolution, Target, check_archive, resolve
 from pyti.messages import (
     BlobReference,
@@ -93,6 +93,11 @@ class JobPipeline:
         return self._step
 
     async def _work(self, spool: Path) -> None:
+        if self._run.deadline is not None and time.time() > self._run.deadline:
+            raise TimeLimitExceeded(
+                "the job's deadline passed while it waited for a slave",
+                remedy="Give it a later deadline, or start more slaves.",
+            )
         await asyncio.to_thread(spool.mkdir, parents=True, exist_ok=True)
         image = self._rooms.image(self._run.machine.image)
         async with GuestSupply(self._rooms.pool, image, self._run, self._stopwatch) as supply:
