@@ -6,11 +6,17 @@ import asyncio
 import base64
 import hashlib
 import io
+import json
+import os
+import subprocess
+import sys
 import tarfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -192,6 +198,178 @@ def report_of(observed: Observed) -> Callable[[str], Report]:
 
 
 @pytest.fixture
-def make_wheel() -> Iterator[Callable[..., bytes]]:
+def make_wheel() -> Callable[..., bytes]:
     """The maker of wheels, for tests that need one more."""
-    return wheel  # type: ignore[return-value]
+    return wheel
+
+
+@pytest.fixture
+def make_sdist() -> Callable[..., bytes]:
+    """The maker of source distributions."""
+    return sdist
+
+
+class SmallIndex:
+    """A package index on loopback that can be told to misbehave; a thread of its own, for commands in processes."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.hashes: dict[str, str] = {}
+        self.yanked: dict[str, str] = {}
+        self.faults: dict[str, str] = {}
+        index = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                index.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/simple/"
+
+    def add(self, filename: str, data: bytes, *, sha256: str | None = None, yanked: str | None = None) -> None:
+        self.files[filename] = data
+        self.hashes[filename] = sha256 or hashlib.sha256(data).hexdigest()
+        if yanked is not None:
+            self.yanked[filename] = yanked
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        name = handler.path.strip("/").split("/")[-1]
+        match self.faults.get(name):
+            case "error":
+                handler.send_error(503)
+                return
+            case "hang":
+                time.sleep(5)
+                return
+            case "garbage":
+                self._send(handler, b"\0" * 100, "application/vnd.pypi.simple.v1+json")
+                return
+            case "truncated":
+                body = self.files[name]
+                handler.send_response(200)
+                handler.send_header("Content-Length", str(len(body)))
+                handler.end_headers()
+                handler.wfile.write(body[: len(body) // 2])
+                return
+        if handler.path.startswith("/files/"):
+            self._send(handler, self.files[name], "application/octet-stream")
+            return
+        entries = [
+            {
+                "filename": filename,
+                "url": f"/files/{filename}",
+                "hashes": {"sha256": self.hashes[filename]},
+                "size": len(data),
+                "yanked": self.yanked.get(filename, False),
+            }
+            for filename, data in self.files.items()
+            if filename.split("-")[0].replace("_", "-") == name
+        ]
+        if not entries:
+            handler.send_error(404)
+            return
+        page = {"meta": {"api-version": "1.1"}, "name": name, "files": entries, "versions": []}
+        self._send(handler, json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")
+
+    @staticmethod
+    def _send(handler: BaseHTTPRequestHandler, body: bytes, media_type: str) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", media_type)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+
+@pytest.fixture
+def small_index() -> Iterator[SmallIndex]:
+    """An index of the test's own."""
+    index = SmallIndex()
+    thread = threading.Thread(target=index.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield index
+    finally:
+        index.server.shutdown()
+        index.server.server_close()
+        thread.join(5)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Command:
+    """Runs ``pyti`` in processes of its own, with the shared images and a store of the test's own."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.home = home
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PYTI_HOME": str(home),
+            "PYTI_STORE__URL": f"sqlite+aiosqlite:///{folder}/pyti.sqlite",
+            "PYTI_STORE__BLOBS": str(folder / "blobs"),
+            "PYTI_INDEX__TIMEOUT_S": "3.0",
+            "PYTI_INDEX__ATTEMPTS": "2",
+            "COLUMNS": "200",
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pyti", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, limit_s: float = 180) -> Done:
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=limit_s)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        return Done(process.returncode, out, err)
+
+
+@pytest.fixture
+def command(machine_settings: Settings, image: Image, tmp_path: Path, small_index: SmallIndex) -> Command:
+    """The command line, asking the index of the test."""
+    made = Command(machine_settings.home, tmp_path)
+    made.environment["PYTI_INDEX__URL"] = small_index.url
+    return made
+
+
+@pytest.fixture
+def remains(machine_settings: Settings) -> Callable[[int], list[str]]:
+    """What a process of that id has left: domains, folders, sockets, processes."""
+
+    def look(process: int) -> list[str]:
+        mark = f"local-{process}-"
+        domains = subprocess.run(
+            ["virsh", "--connect", machine_settings.libvirt_uri, "list", "--all", "--name"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout.split()
+        processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=30).stdout
+        folder = machine_settings.home / "machines" / f"local-{process}"
+        return [
+            *(domain for domain in domains if mark in domain),
+            *(line[:100] for line in processes.splitlines() if "qemu" in line and mark in line),
+            *(str(path) for path in folder.rglob("*")),
+            *map(str, (machine_settings.home / "slaves").glob(f"local-{process}.*")),
+        ]
+
+    return look

@@ -155,8 +155,8 @@ def test_every_task_of_the_full_profile_has_an_outcome_and_figures(report_of: Re
         "metadata", "build", "install", "startup", "import", "entry-points", "tests", "pylint", "pep8", "uninstall",
     }  # fmt: skip
     assert outcomes(report)["pylint"] == outcomes(report)["pep8"] == outcomes(report)["uninstall"] == "passed"
-    assert report.quality.lint is not None
-    assert report.quality.style is not None
+    assert report.quality.pylint is not None
+    assert report.quality.pep8 is not None
     assert all(task.max_rss for task in report.tasks if task.name in ("install", "startup", "import", "pylint"))
 
 
