@@ -52,10 +52,16 @@ async def embedded(settings: Settings) -> AsyncIterator[Master]:
                 yield master
         finally:
             for job in master.submitted:
-                record = await master.store.job(job)
-                if record.summary.finished is None:
-                    await master.store.finish(job, record.run.attempt, JobState.CANCELLED, detail="interrupted")
+                await _cancel(master.store, job)
             await asyncio.to_thread(_forget, own, own.master.name)
+
+
+async def _cancel(store: Store, job: str) -> None:
+    """End a job that has not ended; its attempt may change meanwhile, since its slave has just handed it back."""
+    record = await store.job(job)
+    while record.summary.finished is None:
+        await store.finish(job, record.run.attempt, JobState.CANCELLED, detail="interrupted")
+        record = await store.job(job)
 
 
 def _forget(settings: Settings, name: str) -> None:
