@@ -245,8 +245,11 @@ def _print_json(value: object) -> None:
 
 def _console() -> Console:
     """Standard output; where nobody watches, lines are as long as they need to be."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    # What a slave says of itself is text: never markup, never an emoji's code.
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
 
 
 def _table(*names: str) -> Table:
