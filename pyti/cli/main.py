@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     errors = Console(stderr=True, highlight=False)
     try:
         status = app(None if arguments is None else list(arguments), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
         errors.print(f"[bold red]pyti:[/] {_shown(str(error))}")
         errors.print("See [bold]pyti --help[/], or [bold]pyti COMMAND --help[/].")
