@@ -109,7 +109,7 @@ class GuestSession:
                 reader, writer = await self._connection.open_unix_connection(CONTROL_SOCKET, encoding=None)
                 try:
                     writer.write(msgspec.json.encode(request) + b"\n")
-                    line = await reader.read(MAX_ANSWER_BYTES)
+                    line = await _line(reader)
                 finally:
                     writer.close()
         except (asyncssh.Error, OSError, TimeoutError) as error:
@@ -136,7 +136,7 @@ class GuestSession:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._connection.create_process(shlex.join(argv), encoding=None) as process,
+                self._process(shlex.join(argv)) as process,
             ):
                 async with asyncio.TaskGroup() as tasks:
                     out = tasks.create_task(_read(process.stdout, output_bytes))
@@ -148,10 +148,12 @@ class GuestSession:
             raise TimeLimitExceeded(f"{argv[0]} did not end within {timeout_s:g} s in the guest") from error
         except (asyncssh.Error, OSError, ExceptionGroup) as error:
             raise GuestUnreachable(f"the connection to the guest failed: {_say(error)}") from error
+        if process.exit_status is None:
+            raise GuestUnreachable(f"the guest closed the channel of {argv[0]} without telling how it ended")
         (stdout, cut_out), (stderr, cut_err) = out.result(), err.result()
         return Completed(
             argv=tuple(argv),
-            exit_status=process.exit_status,
+            exit_status=None if process.exit_signal else process.exit_status,
             stdout=stdout,
             stderr=stderr,
             truncated=cut_out or cut_err,
@@ -174,7 +176,7 @@ class GuestSession:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._connection.create_process(script, encoding=None) as process,
+                self._process(script) as process,
             ):
                 with contextlib.suppress(BrokenPipeError):
                     async for piece in tar_stream(job, files):
@@ -206,6 +208,15 @@ class GuestSession:
         async with contextlib.aclosing(records):
             async for record in records:
                 yield record
+
+    @contextlib.asynccontextmanager
+    async def _process(self, command: str) -> AsyncGenerator[asyncssh.SSHClientProcess[bytes], None]:
+        """Start a command; its channel is dropped at the end, since a guest may never confirm a closing."""
+        process = await self._connection.create_process(command, encoding=None)
+        try:
+            yield process
+        finally:
+            process.channel.abort()
 
     async def _open_outbox(self, timeout_s: float) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
         if self._connection.is_closed():
@@ -266,6 +277,16 @@ async def _attempt(
     except BaseException:
         connected.close()
         raise
+
+
+async def _line(reader: asyncssh.SSHReader[bytes]) -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and len(line) < MAX_ANSWER_BYTES:
+        piece = await reader.read(MAX_ANSWER_BYTES - len(line))
+        if not piece:
+            break
+        line += piece
+    return line
 
 
 async def _read(reader: asyncssh.SSHReader[bytes], bound: int) -> tuple[bytes, bool]:
