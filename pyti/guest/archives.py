@@ -6,10 +6,12 @@ inside the tree, no absolute or climbing names, no devices, no name twice as dif
 
 from __future__ import annotations
 
+import lzma
 import posixpath
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,21 @@ MAX_NAME = 1024
 
 class BadArchive(Exception):
     """The archive is malformed, or must not be unpacked."""
+
+
+_MALFORMED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    OverflowError,
+)
+"""What the standard library raises on archives that are none: a link to no member, say, is a ``KeyError``."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ def read_wheel(path: Path, name: str) -> bytes:
                 raise BadArchive(f"{len(found)} files are named *.dist-info/{name}; a wheel has one")
             with archive.open(found[0]) as file:
                 content = file.read(MAX_METADATA + 1)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except _MALFORMED as error:
         raise BadArchive(f"not a readable wheel: {error}") from error
     if len(content) > MAX_METADATA:
         raise BadArchive(f"{name} is larger than {MAX_METADATA} bytes")
@@ -64,7 +81,7 @@ def unpack_sdist(path: Path, target: Path) -> Path:
     try:
         members = _from_zip(path) if path.suffix == ".zip" else _from_tar(path)
         _write(members, target)
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
+    except _MALFORMED as error:
         raise BadArchive(f"cannot be unpacked: {error}") from error
     tops = sorted(target.iterdir())
     if len(tops) != 1 or not tops[0].is_dir():

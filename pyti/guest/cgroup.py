@@ -58,7 +58,7 @@ class Cgroup:
         return self.path / "cgroup.procs"
 
     def count(self) -> int:
-        """Return processes in the group now."""
+        """Return how many processes are in the group now."""
         return len(self.procs.read_bytes().split())
 
     def kill(self) -> None:

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from .metadata import Metadata
     from .warmup import Warmth
 
-__all__ = ["MAX_PHASES", "Context"]
+__all__ = ["MAX_PHASES", "Context", "Tampered"]
 
 MAX_PHASES = 16
 """As in the raw data contract."""
 MAX_RESULT_BYTES = 8 * 1024 * 1024
 """Most bytes of a probe's result that are read."""
+
+
+class Tampered(Exception):
+    """The package changed what root is about to use."""
 
 
 @dataclass
@@ -64,11 +68,17 @@ class Context:
     def folder(self, name: str) -> Path:
         """Return a fresh working folder, owned by the unprivileged user."""
         path = self.layout.work / self.job.job / f"{self.task}-{name}"
+        self.untouched(path.parent)
         if path.exists():
             shutil.rmtree(path)
         path.mkdir(parents=True)
         self.give(path)
         return path
+
+    def untouched(self, path: Path) -> None:
+        """Raise ``Tampered`` unless ``path`` still leads where it did: the package may have put links in the way."""
+        if os.path.realpath(path) != str(path):
+            raise Tampered(f"the package put a link in the place of {path}")
 
     def give(self, path: Path) -> None:
         """Make the unprivileged user the owner."""

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ MAX_HASHED = 32 * 1024 * 1024
 INSTALLERS_LOCK = ".lock"
 """uv leaves it in an environment's root; it belongs to no distribution."""
 
+_SIZE = re.compile(r"[0-9]{1,15}")
 EXTENSION = re.compile(r"\.(?:cpython-\d+[a-z]*(?:-[\w-]+)?|abi3)?\.?so$")
 _SKIPPED_PARTS = frozenset({"tests", "test", "testing", "__pycache__", "conftest", "__main__"})
 
@@ -56,6 +58,14 @@ class Installed:
                 tops.add(EXTENSION.sub("", first).removesuffix(".py"))
         return sorted(top for top in tops if top.isidentifier())
 
+    def size(self) -> int:
+        """Return its bytes, as recorded."""
+        return sum(int(size) for _, _, size in self.files if _SIZE.fullmatch(size))
+
+    def typed(self) -> bool:
+        """Whether it says that it carries types (PEP 561)."""
+        return any(name.endswith("/py.typed") for name, _, _ in self.files)
+
     def verify(self) -> list[str]:
         """Return the recorded files that are missing or differ from what was recorded; at most 100."""
         wrong = []
@@ -63,17 +73,22 @@ class Installed:
         for name, digest, size in self.files:
             path = self.site / name
             try:
-                actual = path.stat().st_size
-                good = not size.isdigit() or int(size) == actual
-                if good and digest.startswith("sha256=") and actual <= budget:
-                    budget -= actual
-                    content = hashlib.sha256(path.read_bytes()).digest()
-                    good = base64.urlsafe_b64encode(content).rstrip(b"=").decode() == digest[7:].rstrip("=")
-            except OSError:
+                found = path.stat()
+                good = stat.S_ISREG(found.st_mode) and (not _SIZE.fullmatch(size) or int(size) == found.st_size)
+                if good and digest.startswith("sha256=") and found.st_size <= budget:
+                    budget -= found.st_size
+                    good = _hash(path, found.st_size) == digest[7:].rstrip("=")
+            except (OSError, ValueError):
                 good = False
             if not good:
                 wrong.append(name[:300])
         return wrong[:100]
+
+
+def _hash(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(size)).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def site_packages(venv: Path) -> Path:
@@ -86,18 +101,23 @@ def find(venv: Path, name: str) -> Installed | None:
     site = site_packages(venv)
     for entry in sorted(path.name for path in site.iterdir()) if site.is_dir() else ():
         if entry.endswith(".dist-info") and normalize(entry.split("-")[0]) == normalize(name):
-            try:
-                with (site / entry / "RECORD").open("rb") as file:
-                    text = file.read(MAX_RECORD).decode("utf-8", "replace")
-                rows = tuple(
-                    (row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "")
-                    for row in csv.reader(io.StringIO(text))
-                    if row and row[0]
-                )
-            except (OSError, csv.Error):
-                rows = ()
-            return Installed(site, site / entry, rows)
+            return Installed(site, site / entry, _record(site / entry / "RECORD"))
     return None
+
+
+def _record(path: Path) -> tuple[tuple[str, str, str], ...]:
+    if not path.is_file() or path.is_symlink():
+        return ()
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_RECORD).decode("utf-8", "replace")
+        return tuple(
+            (row[0], row[1] if len(row) > 1 else "", row[2] if len(row) > 2 else "")
+            for row in csv.reader(io.StringIO(text))
+            if row and row[0]
+        )
+    except (OSError, csv.Error):
+        return ()
 
 
 def files_below(folder: Path) -> frozenset[str]:

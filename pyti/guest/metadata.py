@@ -96,28 +96,40 @@ def parse_metadata(content: bytes) -> Metadata:
 
 def parse_pyproject(content: bytes) -> dict[str, Any]:
     """Return the tables of ``pyproject.toml``; ``ValueError`` when it is not valid TOML."""
-    return tomllib.loads(content.decode("utf-8"))
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def static_requirements(metadata: Metadata, pyproject: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
     """Where an sdist's run-time requirements stand for certain, and which they are; ``None`` when only a build tells.
 
     PKG-INFO counts from metadata 2.2 on when it does not call them dynamic (PEP 643); else ``[project]`` counts when
-    it does not (PEP 621).
+    it does not (PEP 621). ``ValueError`` when ``[project]`` is malformed.
     """
-    version = tuple(int(part) for part in metadata.metadata_version.split(".") if part.isdigit())
+    version = tuple(int(part) for part in re.findall(r"[0-9]{1,9}", metadata.metadata_version))
     if version >= (2, 2) and not {"requires-dist", "provides-extra"} & set(metadata.dynamic):
         return "pkg-info", metadata.requires_dist
     project = pyproject.get("project")
     if not isinstance(project, dict):
         return None
-    dynamic = project.get("dynamic", [])
-    if "dependencies" in dynamic or "optional-dependencies" in dynamic:
+    if {"dependencies", "optional-dependencies"} & set(_texts(project, "dynamic")):
         return None
-    found = [str(requirement) for requirement in project.get("dependencies", [])]
-    for extra, requirements in project.get("optional-dependencies", {}).items():
-        found += [_with_extra(str(requirement), str(extra)) for requirement in requirements]
+    found = _texts(project, "dependencies")
+    extras = project.get("optional-dependencies", {})
+    if not isinstance(extras, dict):
+        raise ValueError("optional-dependencies in [project] is no table")
+    for extra in extras:
+        found += [_with_extra(requirement, extra) for requirement in _texts(extras, extra)]
     return "pyproject", tuple(found[:MAX_ITEMS])
+
+
+def _texts(table: Mapping[str, Any], key: str) -> list[str]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{key[:100]} in [project] is no list of texts")
+    return list(value)
 
 
 def _with_extra(requirement: str, extra: str) -> str:

@@ -24,6 +24,8 @@ MAX_FILES = 480
 """A little below the contract's bound."""
 MAX_DATA_BYTES = 768 * 1024
 """As in the raw data contract."""
+GATHER_S = 0.2
+"""How long a follower lets streams grow before it sends what is new."""
 MAX_DETAIL = 4000
 """Characters of a detail; the contract takes 8192."""
 
@@ -132,9 +134,13 @@ class Outbox:
         return sizes, finished
 
     def wait_beyond(self, seen: dict[str, int], timeout: float) -> None:
-        """Return as soon as something differs from an earlier snapshot, or after ``timeout`` seconds."""
+        """Return soon after something differs from an earlier snapshot, or after ``timeout`` seconds.
+
+        A new record is told at once; what streams bring is gathered for a moment, since it comes in small pieces.
+        """
         with self._bell:
-            self._bell.wait_for(lambda: self._sizes != seen or self._finished, timeout)
+            if self._bell.wait_for(lambda: self._sizes != seen or self._finished, timeout):
+                self._bell.wait_for(lambda: self._sizes[RECORDS] != seen[RECORDS] or self._finished, GATHER_S)
 
 
 class StreamWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import selectors
@@ -23,7 +24,11 @@ from .outbox import Outbox, StreamWriter
 
 __all__ = ["Phase", "PhaseRunner"]
 
-READ = 256 * 1024
+PIPE = 1024 * 1024
+"""Room in each pipe, as much as Linux gives anyone: what is written between two looks waits there."""
+GATHER_S = 0.05
+"""Time after a read in which only ends of processes are looked for. strace writes every line by itself; taking each
+at once costs a slow machine more than the tracing does."""
 TAIL = 64 * 1024
 """Bytes of each output that the agent keeps in memory, to find the line that matters."""
 LINGER_S = 0.2
@@ -152,6 +157,11 @@ def _judge(result: Phase, streams: Mapping[str, StreamWriter]) -> None:
             result.limit = "output"
 
 
+def _widen(reader: int) -> None:
+    with contextlib.suppress(OSError):  # the user's pipes together are bounded; a narrow one works as well
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, PIPE)
+
+
 class _Watch:
     """Waits for everything of one phase at once: output, trace, the main process, strace, the clock."""
 
@@ -161,6 +171,7 @@ class _Watch:
         self._result = result
         self._limits = limits
         self._selector = stack.enter_context(selectors.DefaultSelector())
+        self._exits = stack.enter_context(selectors.DefaultSelector())
         self._ends: list[int] = []
         self._pipes: set[int] = set()
         self._pidfds: set[int] = set()
@@ -172,12 +183,14 @@ class _Watch:
         """Read a FIFO into ``take``; it is not at its end before a writer was there, so it never ends the wait."""
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._stack.callback(os.close, reader)
+        _widen(reader)
         self._selector.register(reader, selectors.EVENT_READ, take)
 
     def pipe(self, stream: StreamWriter, tail: str) -> int:
         """Return the write end of a pipe into ``stream``; closed once the child has it."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
+        _widen(reader)
         self._stack.callback(os.close, reader)
         self._ends.append(writer)
         self._pipes.add(reader)
@@ -190,7 +203,7 @@ class _Watch:
         return writer
 
     def announced(self, text: bytes) -> None:
-        """Return the launcher told its process id, which the main process keeps."""
+        """Take the process id that the launcher told, which the main process keeps."""
         if text.strip().isdigit():
             self._pidfd(int(text), self._see_main)
 
@@ -221,18 +234,22 @@ class _Watch:
             left = at - time.monotonic()
             if left <= 0:
                 return False
-            for key, _ in self._selector.select(left if step is None else min(left, step)):
+            ready = self._selector.select(left if step is None else min(left, step))
+            for key, _ in ready:
                 self._ready(key)
+            if not self._child_gone and any(key.fd not in self._pidfds for key, _ in ready):
+                self._exits.select(min(left, GATHER_S))
         return True
 
     def _ready(self, key: selectors.SelectorKey) -> None:
         take: Callable[[bytes], None] = key.data
         if key.fd in self._pidfds:
             self._selector.unregister(key.fd)
+            self._exits.unregister(key.fd)
             take(b"")
             return
         try:
-            content = os.read(key.fd, READ)
+            content = os.read(key.fd, PIPE)
         except BlockingIOError:
             return
         if content:
@@ -255,6 +272,7 @@ class _Watch:
         self._stack.callback(os.close, descriptor)
         self._pidfds.add(descriptor)
         self._selector.register(descriptor, selectors.EVENT_READ, gone)
+        self._exits.register(descriptor, selectors.EVENT_READ)
 
     def _see_main(self, _: bytes) -> None:
         self._main_gone = True

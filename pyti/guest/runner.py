@@ -6,7 +6,7 @@ import time
 import traceback
 from typing import Any
 
-from .context import MAX_PHASES, Context
+from .context import MAX_PHASES, Context, Tampered
 from .graph import plan, reason_to_skip
 from .job import Job
 from .layout import Account, Layout
@@ -59,6 +59,8 @@ def run_job(job: Job, layout: Layout, account: Account, outbox: Outbox, warmth: 
 def _attempt(context: Context, task: str) -> Verdict:
     try:
         return TASKS[task](context)
+    except Tampered as error:
+        return Verdict("failed", "package", str(error))
     except Exception as error:  # noqa: BLE001 - a fault of the agent is a result too, and ends only this task
         traceback.print_exc()
         return Verdict("error", "infrastructure", f"the agent failed: {type(error).__name__}: {error}")

@@ -28,7 +28,7 @@ class Counter:
         self.tell(collected=len(session.items))
 
     def pytest_collectreport(self, report: Any) -> None:
-        """Return a file could not be collected, or skipped itself."""
+        """A file could not be collected, or skipped itself."""
         if report.failed:
             self.tell(o="error", name=report.nodeid[:MAX_WHY], why=_why(report), at="collection")
         elif report.skipped:

@@ -65,7 +65,8 @@ def describe(installed: Installed, venv: Path) -> dict[str, Any]:
     scripts = [path.name for path in paths if path.parent == venv / "bin"]
     return {
         "files": len(names),
-        "bytes": sum(int(size) for _, _, size in installed.files if size.isdigit()),
+        "bytes": installed.size(),
+        "typed": installed.typed(),
         "top_level": installed.top_level()[:MAX_NAMES],
         "pth": _pth(installed),
         "extensions": [name for name in names if EXTENSION.search(name)][:MAX_NAMES],
@@ -80,7 +81,7 @@ def _pth(installed: Installed) -> list[dict[str, Any]]:
     own = {normalize(name) for name, _, _ in installed.files if name.endswith(".pth")}
     found = []
     for path in sorted(site_packages(installed.site.parent.parent.parent).glob("*.pth"))[:MAX_PTH]:
-        if path.name == "_virtualenv.pth" or path.is_symlink():
+        if path.name == "_virtualenv.pth" or path.is_symlink() or not path.is_file():
             continue
         with path.open("rb") as file:
             lines = file.read(MAX_PTH_BYTES).decode("utf-8", "replace").splitlines()

@@ -90,6 +90,7 @@ def _add_inside(context: Context, tree: Path, suite: Suite, installed: Installed
         source = tree / name
         base = next(base for base in package_folders(tree, installed.top_level()) if base in source.parents)
         target = installed.site / base.name / source.parent.relative_to(base)
+        context.untouched(target)
         if not (target / source.name).exists() and (installed.site / base.name).is_dir():
             shutil.copytree(source.parent, target, dirs_exist_ok=True, symlinks=True)
             context.give_tree(target)
