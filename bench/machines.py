@@ -85,7 +85,7 @@ async def measure(home: Path, runs: int) -> dict[str, Any]:
         template = await hypervisor.template(image, cpus=CPUS, memory_mib=MEMORY_MIB)
         if template.cold_boot:
             raise SystemExit(f"no clones here: {template.cold_reason}")
-        cold = replace(template, folder=None, state=None, use=None)
+        cold = replace(template, folder=None, state=None, record=None)
         boots: list[float] = []
         clones: list[tuple[float, float, float]] = []
         for _ in range(runs):

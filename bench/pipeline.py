@@ -2,7 +2,7 @@
 
     python -m bench.pipeline --json
 
-Prints medians and ratios as JSON. The caches are warmed first, with one unmeasured pass over all packages. All figures
+Prints medians and ratios as JSON. The caches are warmed first, with one unmeasured pass over all packages that reads their metadata only. All figures
 are seconds by the wall clock; ``overhead_s`` of a job is its total minus its downloads minus the time inside tasks.
 """
 
@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pyti import MachineRequest, Report, Settings, Submission, __version__, embedded, load
+from pyti.cli.logs import configure_logs
 
 PACKAGES = (
     "six",
@@ -39,14 +40,16 @@ PACKAGES = (
 """Ten pure wheels that many others depend on."""
 
 
-async def run_all(settings: Settings, packages: Sequence[str], profile: str, slots: int) -> tuple[float, list[Report]]:
+async def run_all(
+    settings: Settings, packages: Sequence[str], profile: str, slots: int, tasks: tuple[str, ...] = ()
+) -> tuple[float, list[Report]]:
     """Test all packages with so many slots; returns the seconds from the first submission to the last report."""
     settings = msgspec.structs.replace(settings, slave=msgspec.structs.replace(settings.slave, slots=slots))
     async with embedded(settings) as master:
         machine = MachineRequest(image=settings.machines.image)
         started = time.monotonic()
         jobs = await master.submit(
-            [Submission(requirement=package, profile=profile, machine=machine) for package in packages]
+            [Submission(requirement=package, profile=profile, tasks=tasks, machine=machine) for package in packages]
         )
         reports = [await master.report(job.job) for job in jobs]
         return time.monotonic() - started, reports
@@ -73,7 +76,7 @@ def shell_seconds(requirement: str) -> tuple[float, int]:
 def measure(packages: Sequence[str], profile: str, runs: int) -> dict[str, object]:
     """Everything, in one run."""
     settings = load()
-    asyncio.run(run_all(settings, packages, profile, 2))
+    asyncio.run(run_all(settings, packages, profile, 2, ("metadata",)))
     one_slot, reports = asyncio.run(run_all(settings, packages, profile, 1))
     two_slots, _ = asyncio.run(run_all(settings, packages, profile, 2))
     shell = [shell_seconds("six") for _ in range(runs)]
@@ -111,6 +114,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="how often `pyti test six` is run")
     parser.add_argument("--packages", nargs="+", default=PACKAGES)
     arguments = parser.parse_args()
+    configure_logs()
     print(json.dumps(measure(arguments.packages, arguments.profile, arguments.runs), indent=2))
 
 

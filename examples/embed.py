@@ -9,6 +9,7 @@ import asyncio
 import sys
 
 from pyti import Master, Report, Slave, load
+from pyti.cli.logs import configure_logs
 
 
 async def test_one(requirement: str) -> Report:
@@ -20,6 +21,7 @@ async def test_one(requirement: str) -> Report:
 
 def main() -> None:
     """Print what a program would look at first."""
+    configure_logs()
     report = asyncio.run(test_one(sys.argv[1] if len(sys.argv) > 1 else "six"))
     for task in report.tasks:
         print(f"{task.name:<14} {task.outcome:<16} {task.seconds:6.1f} s")
