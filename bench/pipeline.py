@@ -2,8 +2,9 @@
 
     python -m bench.pipeline --json
 
-Prints medians and ratios as JSON. The caches are warmed first, with one unmeasured pass over all packages that reads their metadata only. All figures
-are seconds by the wall clock; ``overhead_s`` of a job is its total minus its downloads minus the time inside tasks.
+Prints medians and ratios as JSON. The caches are warmed first, with one unmeasured pass over all packages that reads
+their metadata only. All figures are seconds by the wall clock; ``overhead_s`` of a job is its total minus its downloads
+minus the time inside tasks.
 """
 
 from __future__ import annotations
