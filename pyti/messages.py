@@ -270,6 +270,8 @@ class MachineUsed(Record, frozen=True, kw_only=True):
     cpus: int = 0
     memory_mib: int = 0
     cold_boot: bool = False
+    tools: dict[str, Name] = {}
+    """Versions of the interpreter and the tools in the image, by its manifest."""
 
 
 class JobFailure(Record, frozen=True, kw_only=True):

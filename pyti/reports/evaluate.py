@@ -53,7 +53,9 @@ def evaluate(
     complete = result.state == "done" and result.failure is None and raw.complete
     report = Report(
         pyti_version=__version__, job=run.job, attempt=run.attempt, profile=run.profile, slave=result.slave,
-        distribution=result.distribution, machine=result.machine, tools=raw.tools, state=result.state, tasks=tasks,
+        distribution=result.distribution, machine=msgspec.structs.replace(result.machine, tools={}),
+        # The image's manifest is our own word; the guest's is asked only where there is none.
+        tools=result.machine.tools or raw.tools, state=result.state, tasks=tasks,
         findings=findings, quality=quality({name: record.data for name, record in raw.finished.items()}),
         malice=decide(findings, coverage, tasks, complete=complete), lock=lock, timings=result.timings,
         failure=result.failure, notes=(*raw.notes, *_gaps(raw, result)), submitted=run.submitted,

@@ -10,7 +10,7 @@ import structlog
 
 from pyti.bus import Bus, Context
 from pyti.config import Settings
-from pyti.errors import Cause, GuestMisbehaved
+from pyti.errors import Cause, ExitStatus, GuestMisbehaved, StoreError
 from pyti.messages import (
     CancelJob,
     JobAccepted,
@@ -33,6 +33,12 @@ from pyti.store import Blobs, Store
 __all__ = ["Dispatcher"]
 
 log = structlog.get_logger(__name__)
+
+RESULT_ATTEMPTS = 4
+"""Tries to store a report; the bus's delays between them add up to about 21 s."""
+
+RESULT_LEASE_S = 120.0
+"""Longer than any delay between two of those tries."""
 
 NOBODY = "none"
 """Stands for the slave in the result of a job that no slave ever had."""
@@ -93,8 +99,11 @@ class Dispatcher:
                 log.warning("event_ignored", type=type(message).__name__)
 
     async def on_result(self, message: Message, context: Context) -> None:
-        """Take a result: it counts once for each job; a retryable failure is tried again while attempts are left."""
-        del context
+        """Take a result: it counts once for each job; a retryable failure is tried again while attempts are left.
+
+        While the store fails, the job's lease is held, so that its work is not done again, and the result comes back
+        through the bus's retries; at the last of them the job ends without a report and says why.
+        """
         if not isinstance(message, JobResult):
             log.warning("result_ignored", type=type(message).__name__)
             return
@@ -104,8 +113,23 @@ class Dispatcher:
             return
         if message.failure is not None and message.failure.retryable:
             await self._again(record.run, message)
-        else:
+            return
+        try:
             await self._finish(record.run, message)
+        except StoreError as error:
+            if context.attempt < RESULT_ATTEMPTS:
+                held = time.time() + RESULT_LEASE_S
+                await self._store.accepted(message.job, message.attempt, message.slave, held)
+                raise
+            await self._store.finish(
+                message.job,
+                message.attempt,
+                JobState.FAILED,
+                exit_status=ExitStatus.INCONCLUSIVE,
+                detail=f"its report could not be stored: {error.message}",
+                result=message,
+            )
+            self._progress.end(message.job)
 
     async def _send(self, run: JobRun) -> None:
         name = capability(run.machine.arch, run.machine.image)

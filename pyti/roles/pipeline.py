@@ -160,6 +160,7 @@ class JobPipeline:
             cpus=self._run.machine.cpus,
             memory_mib=self._run.machine.memory_mib,
             cold_boot=machine.cold_boot,
+            tools=self._rooms.image(self._run.machine.image).tools,
         )
         self._at(Step.DELIVER)
         job = self._guest_job(resolution)
