@@ -31,6 +31,7 @@ from pyti.messages import (
 )
 from pyti.reports import Report, decode_report
 from pyti.roles.dispatch import Dispatcher
+from pyti.roles.folders import make_folder
 from pyti.roles.progress import ProgressFeed
 from pyti.roles.requests import answer, refusal
 from pyti.roles.submission import jobs_for, stored_file
@@ -75,7 +76,7 @@ class Master:
     async def __aenter__(self) -> Self:
         settings, name = self.settings, self.settings.master.name
         names = Names(settings.bus.namespace)
-        settings.home.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.home)
         async with AsyncExitStack() as stack:
             self.store = await stack.enter_async_context(Store.open(settings.database_url))
             self.blobs = await stack.enter_async_context(Blobs.open(settings.blobs_url))

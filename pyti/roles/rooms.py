@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyti.config import Settings
-from pyti.errors import ImageDamaged, OutOfSpace
+from pyti.errors import ImageDamaged
 from pyti.index import Downloads, IndexClient
 from pyti.machines import Accelerator, Hypervisor, Image, ImageStore, MachinePool
 from pyti.rawdata import GuestSession
+from pyti.roles.folders import make_folder
 from pyti.roles.guests import guest_pool
 from pyti.roles.topology import capability
 from pyti.store import Blobs
@@ -50,13 +51,7 @@ class SlaveRooms:
         ``ImageDamaged`` when it is out of date, and ``HypervisorUnavailable``.
         """
         spool = settings.home / "spool" / owner
-        try:
-            spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise OutOfSpace(
-                f"cannot write below {settings.home}: {error.strerror}",
-                remedy="Free some space, or set PYTI_HOME to a folder that you may write to.",
-            ) from error
+        make_folder(spool, mode=0o700)
         images = ImageStore(settings.home)
         if await asyncio.to_thread(lambda: images.get(settings.machines.image).stale):
             raise ImageDamaged(
