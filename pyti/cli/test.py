@@ -15,6 +15,7 @@ from pyti.cli.output import check_folder, overall_status, print_reports, write_r
 from pyti.cli.watching import ProgressDisplay
 from pyti.config import Settings
 from pyti.errors import UsageError
+from pyti.index import parse_requirement
 from pyti.messages import FileChoice, JobProgress, MachineRequest, Submission
 from pyti.reports import Report
 from pyti.roles import Master, check_tasks, embedded, stored_file
@@ -55,6 +56,11 @@ def run_test(
     if not requirements and not file:
         raise UsageError("nothing to test", remedy="Name a requirement, as in `pyti test six`, or a --file.")
     check_tasks(profile, task)
+    for text in requirements:
+        parse_requirement(text)
+    for path in file:
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}", remedy="Check the path given to --file.")
     choice = file_choice(sdist=sdist, wheel=wheel, all_files=all_files)
     settings = settings_from(config)
     if slots is not None:
