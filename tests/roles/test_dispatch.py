@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from pyti.bus import Bus
+from pyti.bus import Bus, Context
 from pyti.config import Settings
+from pyti.errors import StoreError
 from pyti.messages import BlobReference, Drain, JobFailure, JobRun, JobState, MachineRequest, Priority, RawDataSet, Step
 from pyti.reports import Report, decode_report
-from pyti.roles.dispatch import Dispatcher
+from pyti.roles.dispatch import RESULT_ATTEMPTS, Dispatcher
 from pyti.roles.progress import ProgressFeed
 from pyti.roles.topology import Names, master_topology, registry
 from pyti.store import Blobs, Store
@@ -403,3 +405,21 @@ async def test_what_is_neither_event_nor_result_changes_nothing(
     await wait_until(lambda: hall.handled() >= handled + 2)
 
     assert msgspec.structs.asdict(await hall.store.job(run.job)) == msgspec.structs.asdict(before)
+
+
+async def test_a_report_that_cannot_be_stored_holds_the_lease_and_at_last_ends_the_job_with_the_reason(
+    hall: Hall, slave: Any, start: Make
+) -> None:
+    lost = BlobReference(uri="blob:x", sha256="cd" * 32, size=10)
+    run = await start(lease_s=0.001)
+    result = slave.result_of(run, raw=RawDataSet(files={"records.jsonl": lost}))
+
+    with pytest.raises(StoreError):
+        await hall.dispatcher.on_result(result, cast(Context, SimpleNamespace(attempt=1)))
+    assert await hall.store.expired() == []
+
+    await hall.dispatcher.on_result(result, cast(Context, SimpleNamespace(attempt=RESULT_ATTEMPTS)))
+    record = await hall.store.job(run.job)
+    assert record.summary.state is JobState.FAILED
+    assert record.summary.exit_status == 3
+    assert "could not be stored" in record.summary.detail
