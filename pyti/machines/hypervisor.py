@@ -11,17 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from pyti.config import Settings
-from pyti.errors import ImageDamaged, ImageMissing, MachineError, PytiError
+from pyti.errors import ImageDamaged, ImageMissing, PytiError
 from pyti.machines.connection import Connection
 from pyti.machines.domain_xml import DomainSpec, Mark
 from pyti.machines.image import Image
 from pyti.machines.image_store import ImageStore
 from pyti.machines.layout import Layout
-from pyti.machines.locks import FileLock, locked
 from pyti.machines.machine import Machine
 from pyti.machines.owners import Owner
 from pyti.machines.probe import Accelerator, probe_accelerator
-from pyti.machines.snapshot import make_template
 from pyti.machines.space import require_space, space_errors
 from pyti.machines.start import (
     make_overlay,
@@ -32,13 +30,11 @@ from pyti.machines.start import (
     wait_until_ready,
 )
 from pyti.machines.sweep import Swept, sweep
-from pyti.machines.template import Template, load_template, template_key
+from pyti.machines.template import Template
+from pyti.machines.template_store import TemplateStore
 from pyti.rawdata.contract import GuestAddress
 
 __all__ = ["Hypervisor"]
-
-TEMPLATE_WORK_S = 180.0
-"""What making a template takes besides the boot: settling, saving, and waiting for the CPU among others."""
 
 Ids = Callable[[], str]
 
@@ -51,19 +47,27 @@ def random_id() -> str:
 class Hypervisor:
     """libvirt and QEMU for one owner; made by ``open``."""
 
-    def __init__(self, settings: Settings, layout: Layout, owner: Owner, connection: Connection, ids: Ids) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        layout: Layout,
+        owner: Owner,
+        connection: Connection,
+        ids: Ids,
+        *,
+        identity: tuple[int, int],
+        qemu: str,
+    ) -> None:
         self.settings = settings
         self._layout = layout
         self._owner = owner
         self._connection = connection
         self._ids = ids
+        self._identity = identity
+        self._qemu = qemu
         self._machines: dict[str, Machine] = {}
-        self._templates: dict[str, Template] = {}
-        self._template_locks: dict[str, asyncio.Lock] = {}
-        self._making: set[str] = set()
         self._accelerator: Accelerator | None = None
-        self._identity = (0, 0)
-        self._qemu = ""
+        self._templates = TemplateStore(connection, layout, owner.key, settings.machines, identity=identity, qemu=qemu)
 
     @classmethod
     @asynccontextmanager
@@ -80,8 +84,8 @@ class Hypervisor:
         claim.claim()
         try:
             async with Connection.open(settings.libvirt_uri) as connection:
-                self = cls(settings, layout, claim, connection, ids)
-                await self._look_around()
+                identity, qemu = await _look_around(connection)
+                self = cls(settings, layout, claim, connection, ids, identity=identity, qemu=qemu)
                 try:
                     yield self
                 finally:
@@ -114,7 +118,7 @@ class Hypervisor:
 
     async def sweep(self) -> Swept:
         """Find and remove what owners that no longer live, or an earlier one of this name, left below this home."""
-        living = {machine.name for machine in self.machines} | self._making
+        living = {machine.name for machine in self.machines} | set(self._templates.making)
         return await sweep(self._connection, self._layout, own=self._owner.key, living=living)
 
     async def template(self, image: Image, *, cpus: int, memory_mib: int) -> Template:
@@ -129,26 +133,12 @@ class Hypervisor:
                 remedy="Run: pyti image build",
             )
         accel = (await self.probe()).accel
-        key = template_key(image, accel=accel, cpus=cpus, memory_mib=memory_mib, qemu=self._qemu)
-        if self.settings.machines.cold_boot:
-            return Template(
-                digest=key,
-                image=image,
-                accel=accel,
-                cpus=cpus,
-                memory_mib=memory_mib,
-                cold_reason="asked for by settings",
-            )
-        async with self._template_locks.setdefault(key, asyncio.Lock()):
-            if key not in self._templates:
-                template = Template(digest=key, image=image, accel=accel, cpus=cpus, memory_mib=memory_mib)
-                await self._open_template(template)
-                self._templates[key] = template
-            return self._templates[key]
+        return await self._templates.get(image, accel=accel, cpus=cpus, memory_mib=memory_mib)
 
-    async def clone(self, template: Template, *, label: str = "", job: str = "") -> Machine:
+    async def clone(self, template: Template, *, label: str = "", job: str = "", wait: bool = True) -> Machine:
         """Start a fresh machine from ``template``; it runs when this returns, and is the caller's to destroy.
 
+        A clone's agent polls at once. A machine that boots is waited for until its agent does, unless ``wait`` is false.
         Raises ``OutOfSpace`` where less than ``machines.min_free_bytes`` are free. A clone that is cancelled or fails
         half-way removes what it began.
         """
@@ -159,58 +149,11 @@ class Hypervisor:
         self._machines[identity] = machine
         try:
             with space_errors(f"starting {purpose}"):
-                await self._start(template, machine)
+                await self._start(template, machine, wait=wait)
         except BaseException:
             await machine.destroy()
             raise
         return machine
-
-    async def _look_around(self) -> None:
-        raw = self._connection.raw
-        self._identity = qemu_identity(await self._connection.call(raw.getCapabilities))
-        version = await self._connection.call(raw.getVersion)
-        self._qemu = f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
-
-    async def _open_template(self, template: Template) -> None:
-        folder = self._layout.templates / template.digest
-        use = FileLock(self._layout.lock(f"use-{template.digest}"))
-        limit_s = self.settings.machines.boot_timeout_s + TEMPLATE_WORK_S
-        lock = self._layout.lock(f"template-{template.digest}")
-        async with locked(lock, limit_s=limit_s, what="making the same memory template"):
-            if not use.acquire(shared=True):
-                raise MachineError(f"the template {template.digest} is just being removed; try again")
-            try:
-                loaded = await asyncio.to_thread(load_template, folder, template.image, qemu=self._qemu)
-                if loaded is None:
-                    await self._make_template(template, folder)
-                    loaded = await asyncio.to_thread(load_template, folder, template.image, qemu=self._qemu)
-                if loaded is None:
-                    use.release()
-                    return
-            except BaseException:
-                use.release()
-                raise
-        template.folder, template.use = folder, use
-        template.boot_s, template.state = loaded[0].boot_s, loaded[1]
-
-    async def _make_template(self, template: Template, folder: Path) -> None:
-        name = f"pyti-{self._owner.key}-t{template.digest[:8]}"
-        spec = self._spec(template, name, "", folder.with_name(f".{folder.name}"), name)
-        try:
-            self._making.add(name)
-            await make_template(
-                self._connection,
-                replace(spec, boot="template"),
-                template.image,
-                folder,
-                identity=self._identity,
-                qemu=self._qemu,
-                boot_limit_s=self.settings.machines.boot_timeout_s,
-            )
-        except MachineError as error:
-            template.cold_reason = f"the memory template could not be made: {error.message}"
-        finally:
-            self._making.discard(name)
 
     def _spec(self, template: Template, name: str, identity: str, folder: Path, job: str) -> DomainSpec:
         return DomainSpec(
@@ -248,7 +191,7 @@ class Hypervisor:
     def _forget(self, machine: Machine) -> None:
         self._machines.pop(machine.id, None)
 
-    async def _start(self, template: Template, machine: Machine) -> None:
+    async def _start(self, template: Template, machine: Machine, *, wait: bool) -> None:
         await asyncio.to_thread(self._prepare_folder, machine.folder)
         spec = self._spec(template, machine.name, machine.id, machine.folder, machine.job)
         await make_overlay(spec.disk, template.disk)
@@ -257,8 +200,9 @@ class Hypervisor:
             console = machine.folder / "console.log"
             domain = await start_paused(self._connection, replace(spec, console=console))
             await self._connection.call(domain.resume)
-            limit_s = self.settings.machines.boot_timeout_s
-            await wait_until_ready(self._connection, domain, console, limit_s=limit_s)
+            if wait:
+                limit_s = self.settings.machines.boot_timeout_s
+                await wait_until_ready(self._connection, domain, console, limit_s=limit_s)
         else:
             domain = await start_paused(self._connection, spec)
             await resume_clone(self._connection, domain, machine.folder / "state", template.state)
@@ -271,9 +215,7 @@ class Hypervisor:
     async def _close(self) -> None:
         ends = [asyncio.create_task(self._end(machine)) for machine in self.machines]
         errors = [error for error in await asyncio.shield(asyncio.gather(*ends)) if error is not None]
-        for template in self._templates.values():
-            if template.use is not None:
-                template.use.release()
+        self._templates.close()
         with contextlib.suppress(OSError):
             (self._layout.machines / self._owner.key).rmdir()
         if errors:
@@ -286,3 +228,10 @@ class Hypervisor:
         except PytiError as error:
             return error
         return None
+
+
+async def _look_around(connection: Connection) -> tuple[tuple[int, int], str]:
+    """Return QEMU's user and group, and QEMU's version."""
+    identity = qemu_identity(await connection.call(connection.raw.getCapabilities))
+    version = await connection.call(connection.raw.getVersion)
+    return identity, f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"

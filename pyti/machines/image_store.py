@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import time
@@ -92,27 +93,22 @@ class ImageStore:
     def _remove_unused(self, name: str, image: Image, base: Path) -> None:
         """Remove older images of this name with their templates, except those that a living process uses."""
         for folder in self._layout.images.glob(f"{name}-*"):
-            if folder != image.folder and self._remove_templates(folder.name):
+            use = FileLock(self._layout.use_lock(folder.name))
+            if folder == image.folder or not use.acquire():
+                continue
+            try:
+                self._remove_templates(folder.name)
                 remove_tree(folder)
+            finally:
+                use.release(remove=True)
         for folder in self._layout.cache.glob(f"base-{name}-*"):
             if folder != base:
                 remove_tree(folder)
 
-    def _remove_templates(self, image_folder: str) -> bool:
-        free = True
+    def _remove_templates(self, image_folder: str) -> None:
+        """Remove an image's templates; nobody uses them, because nobody uses the image."""
         for template in self._layout.templates.glob("[!.]*"):
-            try:
-                owner = (template / "image").read_text()
-            except OSError:
-                owner = ""
-            if owner != image_folder:
-                continue
-            use = FileLock(self._layout.lock(f"use-{template.name}"))
-            if use.acquire():
-                try:
+            with contextlib.suppress(OSError):
+                if (template / "image").read_text() == image_folder:
                     remove_tree(template)
-                finally:
-                    use.release(remove=True)
-            else:
-                free = False
-        return free
+                    self._layout.lock(f"template-{template.name}").unlink(missing_ok=True)

@@ -9,6 +9,7 @@
     machines/<owner>/<id>/     one running machine: disk overlay and sockets; gone when it is destroyed
     owners/<owner>.lock        held for as long as the owner lives
     locks/<what>.lock          one lock per thing that only one process may build at a time
+    locks/use-<image>.lock     held by every process that uses an image or a template of it
 """
 
 from __future__ import annotations
@@ -62,3 +63,7 @@ class Layout:
     def lock(self, what: str) -> Path:
         """The lock file for ``what``."""
         return self.locks / f"{what}.lock"
+
+    def use_lock(self, image_folder: str) -> Path:
+        """The lock file that users of the image in ``images/<image_folder>`` share, and its remover holds alone."""
+        return self.lock(f"use-{image_folder}")

@@ -19,9 +19,8 @@ from typing import Literal
 import msgspec
 
 from pyti.machines.image import Image
-from pyti.machines.locks import FileLock
 
-__all__ = ["Template", "TemplateRecord", "load_template", "template_key", "write_template"]
+__all__ = ["Accel", "Template", "TemplateRecord", "load_template", "template_key", "unchanged", "write_template"]
 
 FORMAT = 1
 """Raised when the device model or the way a snapshot is taken changes."""
@@ -50,8 +49,8 @@ class TemplateRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Template:
     """What clones start from.
 
-    ``digest`` names the template in reports. ``folder`` and ``state`` are ``None`` where the memory recipe is not used:
-    then every machine boots, and ``cold_reason`` says why. ``use`` keeps the files from being removed.
+    ``digest`` names the template in reports. ``folder``, ``record`` and ``state`` are ``None`` where the memory recipe
+    is not used: then every machine boots, and ``cold_reason`` says why.
     """
 
     digest: str
@@ -60,8 +59,8 @@ class Template:
     cpus: int
     memory_mib: int
     folder: Path | None = None
+    record: TemplateRecord | None = None
     state: bytes | None = None
-    use: FileLock | None = None
     cold_reason: str = ""
     boot_s: float = 0.0
 
@@ -92,8 +91,6 @@ def load_template(folder: Path, image: Image, *, qemu: str) -> tuple[TemplateRec
     try:
         record = msgspec.json.decode((folder / "template.json").read_bytes(), type=TemplateRecord)
         state = (folder / "state").read_bytes()
-        ram = (folder / "ram").stat()
-        disk = (folder / "disk.qcow2").stat()
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     good = (
@@ -101,10 +98,22 @@ def load_template(folder: Path, image: Image, *, qemu: str) -> tuple[TemplateRec
         and record.image == image.digest
         and record.qemu == qemu
         and hashlib.sha256(state).hexdigest() == record.state_sha256
-        and (ram.st_size, ram.st_mtime_ns) == (record.ram_bytes, record.ram_mtime_ns)
-        and (disk.st_size, disk.st_mtime_ns) == (record.disk_bytes, record.disk_mtime_ns)
+        and unchanged(folder, record)
     )
     return (record, state) if good else None
+
+
+def unchanged(folder: Path, record: TemplateRecord) -> bool:
+    """Tell whether RAM and disk are still the files that ``record`` describes: nobody replaced or wrote them."""
+    try:
+        ram = (folder / "ram").stat()
+        disk = (folder / "disk.qcow2").stat()
+    except OSError:
+        return False
+    return (ram.st_size, ram.st_mtime_ns) == (record.ram_bytes, record.ram_mtime_ns) and (
+        disk.st_size,
+        disk.st_mtime_ns,
+    ) == (record.disk_bytes, record.disk_mtime_ns)
 
 
 def write_template(

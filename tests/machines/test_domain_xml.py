@@ -51,6 +51,17 @@ def test_a_cold_boot_has_ram_of_its_own():
     assert arguments(replace(SPEC, boot="cold", ram=None)) == []
 
 
+def test_only_what_boots_is_given_a_kernel():
+    assert parsed(SPEC).find("os/kernel") is None
+    for boot in ("cold", "template"):
+        assert parsed(replace(SPEC, boot=boot)).findtext("os/initrd") == "/i/initrd"
+
+
+def test_libvirt_does_not_ask_for_every_property_of_the_cpu():
+    denied = parsed(SPEC).find(f"{{{QEMU_URI}}}capabilities/{{{QEMU_URI}}}del")
+    assert denied.get("capability") == "cpu-unavailable-features"
+
+
 def test_a_comma_in_a_path_does_not_end_qemus_option():
     assert any("mem-path=/t,,size=9/ram," in arg for arg in arguments(replace(SPEC, ram=Path("/t,size=9/ram"))))
 

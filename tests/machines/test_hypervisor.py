@@ -1,7 +1,8 @@
 """Real libvirt: owners, sweeps, templates shared between processes."""
 
 import asyncio
-import shutil
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import msgspec
 import pytest
 
 from pyti.config import MachinesSettings, Settings
-from pyti.errors import HypervisorUnavailable, ImageDamaged, OutOfSpace
+from pyti.errors import HypervisorUnavailable, OutOfSpace
 from pyti.machines import Hypervisor, remains
+from pyti.rawdata import GuestSession
 
 pytestmark = pytest.mark.machine
 
@@ -102,13 +104,6 @@ async def test_leaving_the_hypervisor_destroys_what_was_forgotten(machine_settin
     assert not remains.find_processes(machine.name)
 
 
-async def test_an_image_of_other_guest_code_is_refused_with_the_remedy(hypervisor, image):
-    old = msgspec.structs.replace(image, guest_digest="other")
-    with pytest.raises(ImageDamaged) as caught:
-        await hypervisor.template(old, cpus=1, memory_mib=1024)
-    assert "pyti image build" in caught.value.remedy
-
-
 async def test_too_little_space_is_told_before_anything_is_made(machine_settings, image, owner):
     machines = msgspec.structs.replace(machine_settings.machines, min_free_bytes=2**60)
     settings = msgspec.structs.replace(machine_settings, machines=machines)
@@ -120,24 +115,43 @@ async def test_too_little_space_is_told_before_anything_is_made(machine_settings
         assert hypervisor.machines == ()
 
 
-async def test_two_processes_that_want_the_same_template_build_it_once(machine_settings, image, owner):
-    memory_mib = 640
-    async with (
-        Hypervisor.open(machine_settings, owner=f"{owner}a") as one,
-        Hypervisor.open(machine_settings, owner=f"{owner}b") as two,
-    ):
-        made = await asyncio.gather(*(h.template(image, cpus=1, memory_mib=memory_mib) for h in (one, two)))
-        first, second = made
-        assert first.folder == second.folder
-        assert first.ram.stat().st_size == memory_mib * 2**20
-        inode = first.ram.stat().st_ino
-        assert second.ram.stat().st_ino == inode
-        assert list(first.folder.parent.glob(f".{first.digest}")) == []
-    (first.folder / "state").write_bytes(b"damaged")
-    async with Hypervisor.open(machine_settings, owner=owner) as again:
-        mended = await again.template(image, cpus=1, memory_mib=memory_mib)
-        assert mended.ram.stat().st_ino != inode
-        assert mended.state != b"damaged"
-        async with await again.clone(mended) as machine:
-            assert remains.find_processes(machine.name)
-    shutil.rmtree(mended.folder)
+async def test_a_disk_that_becomes_full_is_told_apart_and_the_machine_leaves_nothing(tmpfs, write_image, image, owner):
+    home = tmpfs(24)
+    tiny = write_image(home, image.kernel)
+    machines = MachinesSettings(image="tiny", accel="tcg", min_free_bytes=1, cold_boot=True)
+    async with Hypervisor.open(Settings(home=home, machines=machines), owner=owner) as hypervisor:
+        template = await hypervisor.template(tiny, cpus=1, memory_mib=128)
+        filler = home / "filler"
+        with filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+            while stream.write(b"\0" * 4096):
+                pass
+        os.truncate(filler, filler.stat().st_size - 8192)
+        with pytest.raises(OutOfSpace, match="full"):
+            await hypervisor.clone(template)
+        assert hypervisor.machines == ()
+        assert (await hypervisor.sweep()).folders == []
+        filler.unlink()
+
+
+async def test_a_template_that_does_not_fit_is_refused_before_it_is_begun(tmpfs, write_image, image, owner):
+    home = tmpfs(64)
+    machines = MachinesSettings(image="tiny", accel="tcg", min_free_bytes=1)
+    async with Hypervisor.open(Settings(home=home, machines=machines), owner=owner) as hypervisor:
+        with pytest.raises(OutOfSpace, match="a memory template needs 640 MiB"):
+            await hypervisor.template(write_image(home, image.kernel), cpus=1, memory_mib=128)
+    assert list((home / "templates").iterdir()) == []
+
+
+async def test_a_machine_that_boots_answers_over_ssh_as_a_clone_does(machine_settings, image, owner):
+    machines = msgspec.structs.replace(machine_settings.machines, cold_boot=True)
+    settings = msgspec.structs.replace(machine_settings, machines=machines)
+    async with Hypervisor.open(settings, owner=owner) as hypervisor:
+        template = await hypervisor.template(image, cpus=1, memory_mib=1024)
+        async with (
+            await hypervisor.clone(template, wait=False) as machine,
+            await GuestSession.connect(machine.address, timeout_s=300) as guest,
+        ):
+            assert machine.cold_boot
+            assert (await guest.run(["uname", "-r"])).stdout.decode().strip() == image.kernel_release
+    assert not machine.folder.exists()
+    assert not remains.find_processes(machine.name)

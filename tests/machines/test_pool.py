@@ -49,17 +49,21 @@ async def test_every_lease_is_a_fresh_machine_and_is_destroyed_afterwards(hyperv
 
 async def test_no_more_machines_are_on_loan_than_there_are_slots(hypervisor, template, image):
     work, on_loan, most = Preparations(), 0, 0
+    both = asyncio.Event()
 
     async def job(pool):
         nonlocal on_loan, most
         async with pool.lease(image, **SIZE, job="j"):
             on_loan += 1
             most = max(most, on_loan)
-            await asyncio.sleep(0.05)
+            if on_loan == 2:
+                both.set()
+            async with asyncio.timeout(60):
+                await both.wait()
             on_loan -= 1
 
     async with MachinePool(hypervisor, slots=2, prepare=work.prepare) as pool:
-        await asyncio.gather(*(job(pool) for _ in range(4)))
+        await asyncio.gather(*(job(pool) for _ in range(3)))
     assert most == 2
     assert hypervisor.machines == ()
 
