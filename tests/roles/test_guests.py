@@ -60,7 +60,8 @@ def pool() -> Pool:
 @pytest.fixture
 def stopwatch() -> Stopwatch:
     """Every look at the clock finds it a second later."""
-    return Stopwatch(lambda ticks=itertools.count(): float(next(ticks)))
+    ticks = itertools.count()
+    return Stopwatch(lambda: float(next(ticks)))
 
 
 @pytest.fixture
