@@ -14,7 +14,7 @@ from pyti.cli.logs import configure_logs
 from pyti.cli.options import Config, settings_from
 from pyti.config import Settings
 from pyti.errors import ConfigError
-from pyti.roles import Blocked, Master, Slave, loop_probe
+from pyti.roles import Blocked, Master, Slave, keep_collections_short, loop_probe
 
 __all__ = ["master", "slave"]
 
@@ -60,6 +60,7 @@ async def _serve(role: AbstractAsyncContextManager[object], drained: Slave | Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     async with loop_probe(_blocked), role:
+        keep_collections_short()
         waits: set[asyncio.Task[Any]] = {asyncio.create_task(signals.get(), name="signal")}
         if drained is not None:
             waits.add(asyncio.create_task(drained.draining.wait(), name="drain command"))

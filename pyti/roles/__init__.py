@@ -6,6 +6,7 @@ master that runs elsewhere.
 
 from pyti.roles.client import Client, open_client
 from pyti.roles.embedding import embedded, embedded_settings
+from pyti.roles.garbage import keep_collections_short
 from pyti.roles.loop_probe import Blocked, loop_probe
 from pyti.roles.master import MAX_REPORT_BYTES, Master
 from pyti.roles.profiles import PROFILES, check_tasks, tasks_of
@@ -25,6 +26,7 @@ __all__ = [
     "client_topology",
     "embedded",
     "embedded_settings",
+    "keep_collections_short",
     "loop_probe",
     "open_client",
     "registry",

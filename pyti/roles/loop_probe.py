@@ -33,10 +33,12 @@ class Blocked:
 
     seconds: float
     stack: tuple[str, ...]
-    """``file:line function`` of the loop's thread while it was blocked, innermost last; empty when it was too short."""
+    """``file:line function`` of the loop's thread while it was blocked, innermost last. When that thread only waited
+    for the interpreter lock, the innermost frames of the other threads; empty when nothing could be seen (a garbage
+    collection, for one)."""
 
     def __str__(self) -> str:
-        return f"blocked for {self.seconds * 1000:.0f} ms by {' > '.join(self.stack) or 'nothing that was seen'}"
+        return f"blocked for {self.seconds * 1000:.0f} ms by {' > '.join(filter(None, self.stack)) or 'nothing that was seen'}"
 
 
 class _Pulse:
@@ -44,7 +46,8 @@ class _Pulse:
 
     def __init__(self) -> None:
         self.beat = time.monotonic()
-        self.waited = _waited_s(threading.get_native_id())
+        self.waited = _thread_waited_s(threading.get_native_id())
+        self.others: dict[str, float] = {}
         self.stop = threading.Event()
         self.stack: tuple[str, ...] = ()
 
@@ -53,8 +56,8 @@ class _Pulse:
 async def loop_probe(report: Callable[[Blocked], None], *, limit_s: float = LIMIT_S) -> AsyncIterator[None]:
     """Call ``report`` on the loop for each time that the body's loop is blocked for longer than ``limit_s``.
 
-    Time in which the thread was ready to run but other processes had the processors is not counted (Linux tells it in
-    ``/proc/thread-self/schedstat``).
+    Time in which a thread of this process was ready to run but other processes had the processors is not counted
+    (Linux tells it in ``schedstat``): it may be the loop's thread, or the one that holds the interpreter lock.
     """
     pulse = _Pulse()
     loop = asyncio.get_running_loop()
@@ -63,12 +66,14 @@ async def loop_probe(report: Callable[[Blocked], None], *, limit_s: float = LIMI
 
     def beat() -> None:
         nonlocal handle
-        now, waited = time.monotonic(), _waited_s(native_id)
+        now, waited = time.monotonic(), _thread_waited_s(native_id)
         blocked = now - pulse.beat - PULSE_S - (waited - pulse.waited)
-        stack, pulse.stack = pulse.stack, ()
-        pulse.beat, pulse.waited = now, waited
         if blocked > limit_s:
-            report(Blocked(blocked, stack))
+            blocked -= _longest_wait_s(pulse.others)
+        if blocked > limit_s:
+            report(Blocked(blocked, pulse.stack))
+        pulse.stack, pulse.others = (), {}
+        pulse.beat, pulse.waited = now, waited
         handle = loop.call_later(PULSE_S, beat)
 
     watcher = threading.Thread(target=_watch, args=(pulse, thread_id, limit_s), name="loop probe", daemon=True)
@@ -87,8 +92,14 @@ def _watch(pulse: _Pulse, thread_id: int, limit_s: float) -> None:
     """Note where the loop's thread is, when its pulse is late by more than half the limit."""
     while not pulse.stop.wait(PULSE_S):
         if time.monotonic() - pulse.beat > limit_s / 2 + PULSE_S and not pulse.stack:
-            frame = sys._current_frames().get(thread_id)  # noqa: SLF001 - the documented way to see another thread
-            pulse.stack = _described(frame)
+            frames = sys._current_frames()  # noqa: SLF001 - the documented way to see other threads
+            loops = frames.pop(thread_id, None)
+            frames.pop(threading.get_ident(), None)
+            stack = _described(loops)
+            if stack and stack[-1].endswith(" select"):
+                stack = tuple(place for frame in frames.values() for place in _described(frame)[-1:])
+            pulse.others = _waited_s()
+            pulse.stack = stack or ("",)
 
 
 def _described(frame: FrameType | None) -> tuple[str, ...]:
@@ -96,8 +107,21 @@ def _described(frame: FrameType | None) -> tuple[str, ...]:
     return tuple(f"{'/'.join(Path(each.filename).parts[-2:])}:{each.lineno} {each.name}" for each in frames)
 
 
-def _waited_s(native_id: int) -> float:
-    """Seconds that a thread has waited for a processor (proc(5): the second figure of ``schedstat``)."""
+def _longest_wait_s(before: dict[str, float]) -> float:
+    """Seconds that the thread that waited longest for a processor has waited since ``before``."""
+    return max((now - before[thread] for thread, now in _waited_s().items() if thread in before), default=0.0)
+
+
+def _waited_s() -> dict[str, float]:
+    """``_thread_waited_s`` of every thread of this process."""
+    return {task.name: _thread_waited_s(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+def _thread_waited_s(native_id: int | str) -> float:
+    """Seconds that a thread has waited for a processor (proc(5): the second figure of ``schedstat``).
+
+    0 for a thread that has just ended, and where the kernel does not tell.
+    """
     try:
         return int(Path(f"/proc/self/task/{native_id}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
     except (OSError, IndexError, ValueError):

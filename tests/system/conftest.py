@@ -26,7 +26,7 @@ from pyti import FileChoice, Report, Settings, Submission, embedded
 from pyti.config import IndexSettings, SlaveSettings
 from pyti.machines import Image
 from pyti.messages import SlavePresence
-from pyti.roles import stored_file
+from pyti.roles import keep_collections_short, stored_file
 from pyti.roles.loop_probe import Blocked, loop_probe
 
 ALL_LIMIT_S = 1500
@@ -152,6 +152,7 @@ async def run_everything(settings: Settings, files: Mapping[str, Path]) -> Obser
     presences: list[SlavePresence] = []
     started = time.monotonic()
     async with embedded(settings) as master:
+        keep_collections_short()
         cases = list(INDEX_CASES)
         submissions = list(INDEX_CASES.values())
         for case, path in files.items():
