@@ -1,10 +1,10 @@
 """How fast machines are, cold boot and clone side by side in one run: ``python -m bench.machines --json [--runs N]``.
 
-Keys of the JSON, all medians: ``clone_s`` and ``cold_boot_s`` from the request until the first command has answered over
-SSH, neither waiting for the agent; ``ratio`` is their quotient; ``cold_boot_ready_s`` from the request until the agent of
-a machine that boots is ready for a job, as the agent of a clone is from the start; ``clone_create_s`` the part of a clone
-before SSH; ``destroy_s`` the proven end; ``eight_clones_s`` the time until eight clones begun at once have each answered;
-``private_mib`` the memory that one more clone costs (private pages of its QEMU after the first command, of the eight).
+Keys of the JSON, all medians: ``clone_s`` and ``cold_boot_s`` from the request until the first command has answered
+over SSH, neither waiting for the agent; ``ratio`` is their quotient; ``cold_boot_ready_s`` from the request until the
+agent of a machine that boots is ready for a job, as the agent of a clone is from the start; ``clone_create_s`` the part
+of a clone before SSH; ``destroy_s`` the proven end; ``eight_clones_s`` the time until eight clones begun at once have
+each answered; ``private_mib`` the memory that one more clone costs (private pages of its QEMU after the first command).
 """
 
 from __future__ import annotations

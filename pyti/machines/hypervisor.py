@@ -138,7 +138,7 @@ class Hypervisor:
     async def clone(self, template: Template, *, label: str = "", job: str = "", wait: bool = True) -> Machine:
         """Start a fresh machine from ``template``; it runs when this returns, and is the caller's to destroy.
 
-        A clone's agent polls at once. A machine that boots is waited for until its agent does, unless ``wait`` is false.
+        A clone's agent polls at once. A machine that boots is waited for until its agent does, unless not to ``wait``.
         Raises ``OutOfSpace`` where less than ``machines.min_free_bytes`` are free. A clone that is cancelled or fails
         half-way removes what it began.
         """

@@ -68,10 +68,12 @@ def debugfs_script(files: dict[PurePosixPath, Path], keys: Path) -> str:
 
 def kernel_version(kernel: bytes) -> str:
     """The version text inside a bzImage: "6.1.0-1-cloud-amd64 (…) #1 SMP …" (x86 boot protocol, ``kernel_version``)."""
-    if kernel[0x202:0x206] != b"HdrS":
-        raise MachineError("the image's kernel is not a bzImage")
-    offset = struct.unpack_from("<H", kernel, 0x20E)[0] + 0x200
-    return kernel[offset : kernel.index(b"\0", offset)].decode()
+    if kernel[0x202:0x206] == b"HdrS" and len(kernel) > 0x210:
+        offset = struct.unpack_from("<H", kernel, 0x20E)[0] + 0x200
+        text, end, _ = kernel[offset : offset + 1024].partition(b"\0")
+        if end:
+            return text.decode(errors="replace")
+    raise MachineError("the image's kernel is not a bzImage")
 
 
 def _put(source: Path, target: PurePosixPath, mode: int) -> list[str]:
