@@ -50,7 +50,6 @@ class BusSettings(Table, frozen=True, kw_only=True):
     connect_timeout_s: Positive = 20.0
     confirm_timeout_s: Positive = 20.0
     request_timeout_s: Positive = 15.0
-    delivery_limit: Count = 5
 
 
 class IndexSettings(Table, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from pyti.cli.output import overall_status, print_reports
 from pyti.cli.report import fetch_report
 from pyti.cli.watching import ProgressDisplay
 from pyti.config import Settings
-from pyti.errors import UsageError
+from pyti.errors import ExitStatus, UsageError
 from pyti.messages import (
     CancelJob,
     JobListing,
@@ -83,7 +83,7 @@ def submit(
     )
     submissions = [msgspec.structs.replace(plain, requirement=text) for text in requirements]
 
-    async def go() -> list[JobSummary] | list[Report]:
+    async def go() -> tuple[list[JobSummary], list[Report]]:
         async with open_client(settings) as client:
             if file:
                 async with Blobs.open(settings.blobs_url) as blobs:
@@ -91,14 +91,12 @@ def submit(
                         [msgspec.structs.replace(plain, file=await stored_file(path, blobs)) for path in file]
                     )
             rows = _listing(await client.ask(SubmitJobs(submissions=tuple(submissions))))
-            return await _wait(client, settings, rows, quiet=quiet) if wait else rows
+            return rows, await _wait(client, settings, rows, quiet=quiet) if wait else []
 
-    found = asyncio.run(go())
+    rows, reports = asyncio.run(go())
     if wait:
-        reports = [each for each in found if isinstance(each, Report)]
         print_reports(reports, as_json=json)
-        return overall_status(reports)
-    rows = [each for each in found if isinstance(each, JobSummary)]
+        return overall_status(reports) if len(reports) == len(rows) else ExitStatus.INCONCLUSIVE
     if json:
         _print_json(rows)
     else:
@@ -205,18 +203,23 @@ def slaves(*, json: Json = False, config: Config = None) -> int:
 
 
 async def _wait(client: Client, settings: Settings, rows: list[JobSummary], *, quiet: bool) -> list[Report]:
-    reports: dict[str, Report] = {}
+    """The reports of all jobs that have one, in the order of the jobs."""
+    reports: dict[str, Report | None] = {}
     with ProgressDisplay(rows, quiet=quiet) as display:
         while len(reports) < len(rows):
-            for job in (row.job for row in rows if row.job not in reports):
+            for job in [row.job for row in rows if row.job not in reports]:
                 (now,) = _listing(await client.ask(ShowJob(job=job)))
-                if now.state in ENDED:
+                if now.state in ENDED and not now.level:
+                    # Ended before it started, or its report could not be stored: the others still have theirs.
+                    reports[job] = None
+                    display.ended(job, f"{now.state}: {now.detail or 'no report'}")
+                elif now.state in ENDED:
                     reports[job] = await fetch_report(client, settings, job)
                     display.ended(job, f"done: {now.level}")
                 elif now.step:
                     display.at(job, now.step, now.task, now.machine)
             await asyncio.sleep(POLL_S)
-    return [reports[row.job] for row in rows]
+    return [report for row in rows if (report := reports[row.job]) is not None]
 
 
 def _ask(settings: Settings, message: Message) -> Message:

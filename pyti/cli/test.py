@@ -18,7 +18,7 @@ from pyti.errors import UsageError
 from pyti.index import parse_requirement
 from pyti.messages import FileChoice, JobProgress, MachineRequest, Submission
 from pyti.reports import Report
-from pyti.roles import Master, check_tasks, embedded, stored_file
+from pyti.roles import Master, check_tasks, embedded, keep_collections_short, stored_file
 
 __all__ = ["run_test"]
 
@@ -90,6 +90,7 @@ async def _run(
     output: Path | None,
 ) -> list[Report]:
     async with embedded(settings) as master:
+        keep_collections_short()
         submissions = [
             Submission(requirement=text, choice=choice, profile=profile, tasks=tasks, machine=machine)
             for text in requirements

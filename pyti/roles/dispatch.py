@@ -67,6 +67,9 @@ class Dispatcher:
                 await self._finish(run, _unserved(run, _DEADLINE_PASSED, NOBODY))
             else:
                 await self._send(run)
+        for run in await self._store.stalled(now, master=master):
+            if run.deadline is not None and now > run.deadline:
+                await self._finish(run, _unserved(run, _DEADLINE_PASSED, NOBODY))
         for run in await self._store.expired(now, master=master):
             holder = (await self._store.job(run.job)).summary.slave
             await self._again(run, _unserved(run, _SLAVE_LOST, holder or NOBODY))

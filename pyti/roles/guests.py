@@ -52,9 +52,12 @@ class Guest:
     _stack: AsyncExitStack
 
     async def close(self) -> None:
-        """End the session and destroy the machine; raises ``LeftBehind`` when something of it remains."""
-        async with asyncio.timeout(DESTROY_LIMIT_S):
-            await self._stack.aclose()
+        """End the session and destroy the machine; raises ``MachineError``, which may be ``LeftBehind``."""
+        try:
+            async with asyncio.timeout(DESTROY_LIMIT_S):
+                await self._stack.aclose()
+        except TimeoutError:
+            raise MachineError(f"{self.machine.name} was not destroyed within {DESTROY_LIMIT_S:.0f} s") from None
 
 
 class GuestSupply:

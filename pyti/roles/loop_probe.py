@@ -38,7 +38,8 @@ class Blocked:
     collection, for one)."""
 
     def __str__(self) -> str:
-        return f"blocked for {self.seconds * 1000:.0f} ms by {' > '.join(filter(None, self.stack)) or 'nothing that was seen'}"
+        places = " > ".join(filter(None, self.stack)) or "nothing that was seen"
+        return f"blocked for {self.seconds * 1000:.0f} ms by {places}"
 
 
 class _Pulse:
