@@ -1,4 +1,4 @@
-"""Master, slave and client as processes of their own over a real RabbitMQ: the same job, and a lost slave hurts nobody."""
+"""Master, slave and client as processes of their own over a real RabbitMQ; a lost slave hurts nobody."""
 
 from __future__ import annotations
 
