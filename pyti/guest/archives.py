@@ -97,10 +97,13 @@ def _from_tar(path: Path) -> Iterator[_Member]:
             elif member.issym():
                 yield _Member(member.name, None, 0, member.linkname, executable=False)
             elif member.islnk() or member.isreg():
-                content = archive.extractfile(member)
-                yield _Member(member.name, content, member.size, None, executable=bool(member.mode & 0o100))
+                file = archive.getmember(member.linkname) if member.islnk() else member
+                if not file.isreg():
+                    raise BadArchive(f"{member.name[:100]!r} is a link to something that is no file")
+                content = archive.extractfile(file)
+                yield _Member(member.name, content, file.size, None, executable=bool(file.mode & 0o100))
             else:
-                raise BadArchive(f"{member.name!r} is neither file, folder nor link")
+                raise BadArchive(f"{member.name[:100]!r} is neither file, folder nor link")
 
 
 def _from_zip(path: Path) -> Iterator[_Member]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from .context import Context
 from .phase import Phase
+from .verdict import Verdict, blame
 
-__all__ = ["Loaded", "load_all", "read_results"]
+__all__ = ["Loaded", "judge", "load_all", "read_results"]
 
 MAX_RESTARTS = 8
 """Interpreters that may be lost before the rest is left untried; phases are bounded by the contract."""
@@ -57,6 +58,14 @@ def load_all(context: Context, phase: str, names: list[str]) -> Loaded:
         for name in names[len(loaded.items) :]
     ]
     return loaded
+
+
+def judge(item: dict[str, Any], detail: str, data: dict[str, Any]) -> Verdict:
+    """Return the verdict where ``item`` is the name that could not be loaded and decides."""
+    why = str(item["error"])
+    cause = blame(why.encode())
+    outcome = "error" if cause == "resource" else "failed"
+    return Verdict(outcome, cause, f"{detail}; {item['name']}: {why}", data)
 
 
 def read_results(content: bytes, names: list[str], start: int) -> list[dict[str, Any]]:

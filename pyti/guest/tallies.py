@@ -68,7 +68,7 @@ def add_up(content: bytes, own: Collection[str]) -> Tally:
         if isinstance(collected := told.get("collected"), int):
             tally.collected = max(0, min(collected, 10**9))
         outcome = told.get("o")
-        if outcome not in tally.counts:
+        if not isinstance(outcome, str) or outcome not in tally.counts:
             continue
         tally.counts[outcome] += 1
         if outcome in ("failed", "error"):

@@ -32,7 +32,9 @@ _NETWORK = re.compile(
     r"Temporary failure in name resolution|Name or service not known|Network is unreachable|dns error"
     r"|Failed to resolve|Could not resolve host|getaddrinfo failed|nodename nor servname"
 )
-_RESOURCE = re.compile(r"No space left on device|MemoryError|Cannot allocate memory|std::bad_alloc")
+_RESOURCE = re.compile(
+    r"No space left on device|MemoryError|Cannot allocate memory|std::bad_alloc|at the limit of (?:memory|pids)"
+)
 _NOISE = re.compile(r"^\s*$|^\s*[\^~]+\s*$|^strace: |^(?:WARNING|warning|Downloading|Resolved|Installed|Prepared)\b")
 
 

@@ -241,3 +241,40 @@ def _running(command: str) -> bool:
         except OSError:
             continue
     return False
+
+
+def test_a_link_in_the_place_of_the_working_folder_is_not_followed(agent: Agent, tmp_path: Path):
+    lure = agent.root / "lure"
+    lure.mkdir()
+    code = f"import os\nwork = {str(agent.root)!r} + '/home/tester/work'\nos.rename(work, work + '.old')\n"
+    code += f"os.symlink({str(lure)!r}, work)\n"
+    dist = wheel(tmp_path, "pk", {"pk/__init__.py": code}, entry_points="[g]\nx = pk\n")
+    loaded = agent.job(dist, tasks=["import", "entry-points"]).task("entry-points")
+    assert (loaded["outcome"], loaded["cause"]) == ("failed", "package")
+    assert "put a link in the place of" in loaded["detail"]
+    assert list(lure.iterdir()) == []
+
+
+def test_tests_are_not_written_through_a_link_of_the_package(agent: Agent, tmp_path: Path):
+    lure = agent.root / "lure"
+    lure.mkdir()
+    files = {"src/pk/__init__.py": f"import os\nos.symlink({str(lure)!r}, os.path.dirname(__file__) + '/extra')\n"}
+    files["src/pk/extra/test_x.txt"] = ""
+    files["src/pk/extra/test_x.py"] = "import pk\n\ndef test_x():\n    pass\n"
+    skip = {"backend.py": source("pk", {})["backend.py"].replace('if file.endswith(".py")', 'if file == "__init__.py"')}
+    ran = agent.job(sdist(tmp_path, "pk", source("pk", files) | skip), tasks=["import", "tests"])
+    assert ran.task("import")["outcome"] == "passed"
+    assert (ran.task("tests")["outcome"], ran.task("tests")["cause"]) == ("failed", "package")
+    assert list(lure.iterdir()) == []
+
+
+def test_a_package_that_ships_types_is_typed(agent: Agent, tmp_path: Path):
+    typed = agent.job(wheel(tmp_path, "pk", {"pk/__init__.py": "", "pk/py.typed": ""}), tasks=["install"])
+    assert typed.task("install")["data"]["typed"] is True
+    plain = agent.job(wheel(tmp_path, "qk", {"qk/__init__.py": ""}), tasks=["install"])
+    assert plain.task("install")["data"]["typed"] is False
+
+
+def test_a_change_of_folder_shows_in_the_trace(agent: Agent, tmp_path: Path):
+    ran = agent.job(wheel(tmp_path, "pk", {"pk/__init__.py": "import os\nos.chdir('/etc')\n"}), tasks=["import"])
+    assert 'chdir("/etc")' in ran.text("import/modules.strace")

@@ -7,8 +7,8 @@ import re
 
 from pyti.guest.context import Context
 from pyti.guest.installed import Installed, find
-from pyti.guest.loading import load_all
-from pyti.guest.verdict import Verdict, blame
+from pyti.guest.loading import judge, load_all
+from pyti.guest.verdict import Verdict
 
 __all__ = ["parse", "run"]
 
@@ -43,8 +43,7 @@ def run(context: Context) -> Verdict:
         return Verdict("timeout", "resource", f"loading {loaded.timeout} hit the time limit", data)
     failed = [item for item in loaded.items if not item["ok"]]
     if failed:
-        why = str(failed[0]["error"])
-        return Verdict("failed", blame(why.encode()), f"{detail}; {failed[0]['name']}: {why}", data)
+        return judge(failed[0], detail, data)
     return Verdict("passed", None, detail, data)
 
 

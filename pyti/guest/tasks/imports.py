@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pyti.guest.context import Context
 from pyti.guest.installed import find, modules_of
-from pyti.guest.loading import load_all
-from pyti.guest.verdict import Verdict, blame
+from pyti.guest.loading import judge, load_all
+from pyti.guest.verdict import Verdict
 
 __all__ = ["run"]
 
@@ -33,12 +33,7 @@ def run(context: Context) -> Verdict:
     tops = [item for item in failed if "." not in str(item["name"])]
     detail = f"{loaded.good} of {len(modules)} modules"
     if tops or not loaded.good:
-        first = (tops or failed)[0]
-        return Verdict("failed", _cause(str(first["error"])), f"{detail}; {first['name']}: {first['error']}", data)
+        return judge((tops or failed)[0], detail, data)
     if failed:
         detail += f"; {failed[0]['name']}: {failed[0]['error']}"
     return Verdict("passed", None, detail, data)
-
-
-def _cause(error: str) -> str:
-    return blame(error.encode())
