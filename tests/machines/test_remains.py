@@ -17,8 +17,8 @@ def process(tmp_path):
     """A process that looks like QEMU to whoever reads its command line; libvirt knows nothing of it."""
     program = tmp_path / "qemu-system-x86_64"
     program.symlink_to("/bin/sh")
-    argv = [program, "-c", "sleep 60; exit 0", "-name", f"guest={NAME},debug-threads=on"]
-    with subprocess.Popen(argv, start_new_session=True) as started:
+    argv = [program, "-c", "read line", "-name", f"guest={NAME},debug-threads=on"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as started:
         yield started
         started.kill()
 
