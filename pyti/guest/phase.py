@@ -218,13 +218,14 @@ class _Watch:
             self._result.limit = "wall"
         self._result.wall_s = time.monotonic() - self._started
         if self._result.limit is None:
-            self._until(lambda: self._child_gone or not self._living(child), time.monotonic() + LINGER_S, step=0.02)
-        self._result.processes_killed = 0 if self._child_gone else self._living(child)
+            self._until(lambda: not self._living(child), time.monotonic() + LINGER_S, step=0.02)
+        self._result.processes_killed = self._living(child)
         if self._result.processes_killed or self._result.limit:
             self._kill(child)
         settle_at = time.monotonic() + SETTLE_S
         if not self._until(lambda: self._child_gone, settle_at):
             child.kill()
+        self._until(lambda: not self._living(child), settle_at, step=0.02)
         self._until(lambda: not self._pipes, settle_at)
         self._drain()
         self._account(child, before)

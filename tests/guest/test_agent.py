@@ -154,9 +154,11 @@ def test_time_is_limited_and_the_whole_tree_dies(agent: Agent, tmp_path: Path):
     assert not _running("sleep\x00987")
 
 
-def test_processes_that_linger_are_killed_and_counted(agent: Agent, tmp_path: Path):
+@pytest.mark.parametrize("trace", [True, False])
+def test_processes_that_linger_are_killed_and_counted(agent: Agent, tmp_path: Path, *, trace: bool):
     code = "import subprocess\nsubprocess.Popen(['sleep', '986'], start_new_session=True)\n"
-    imported = agent.job(wheel(tmp_path, "pk", {"pk/__init__.py": code}), tasks=["import"]).task("import")
+    ran = agent.job(wheel(tmp_path, "pk", {"pk/__init__.py": code}), tasks=["import"], trace=trace)
+    imported = ran.task("import")
     assert imported["outcome"] == "passed"
     assert imported["phases"][0]["processes_killed"] == 1
     assert not _running("sleep\x00986")
