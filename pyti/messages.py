@@ -121,11 +121,11 @@ class Step(StrEnum):
     DESTROY = "destroy"
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """The base of everything that crosses the bus."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The base of the parts of messages."""
 
 
@@ -263,7 +263,7 @@ class Timings(Record, frozen=True, kw_only=True):
 class MachineUsed(Record, frozen=True, kw_only=True):
     """The machine that a job really ran on."""
 
-    image: Name = ""
+    image: Annotated[str, Meta(max_length=200)] = ""
     template: str = ""
     accel: str = ""
     machine: str = ""

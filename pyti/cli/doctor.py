@@ -70,7 +70,7 @@ async def _gather(settings: Settings, *, show: bool) -> list[Check]:
 
 async def _checks(settings: Settings) -> AsyncIterator[Check]:
     yield _disk(settings)
-    yield _image(settings)
+    yield await asyncio.to_thread(_image, settings)
     async for check in _hypervisor(settings):
         yield check
     yield await _index(settings)

@@ -44,13 +44,10 @@ def over_rabbitmq(command, broker, small_index, make_wheel):
 
 def service(command, role: str, name: str) -> subprocess.Popen[str]:
     command.environment["PYTI_SLAVE__NAME"] = name
-    return subprocess.Popen(
-        [sys.executable, "-m", "pyti", role],
-        env=command.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=(command.folder / f"{name}.log").open("w"),
-        text=True,
-    )
+    with (command.folder / f"{name}.log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pyti", role], env=command.environment, stdout=log, stderr=log, text=True
+        )
 
 
 def until(command, what, *arguments: str, limit_s: float = 120):
@@ -125,7 +122,7 @@ def test_a_job_whose_slave_is_killed_is_finished_by_another_one(over_rabbitmq, r
     try:
         until(command, lambda slaves: slaves, "slaves")
         command.run("submit", "sleeper", "--profile", "quick", "--time-limit", "20")
-        until(command, lambda jobs: jobs[0]["task"] == "install" or jobs[0]["task"] == "import", "jobs")
+        until(command, lambda jobs: jobs[0]["task"] in ("install", "import"), "jobs")
 
         first.kill()
         first.wait(END_LIMIT_S)
