@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 PACKAGE ?= six
 BROKER ?= none
-PYTHON ?= python3
+PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 PYTEST_FLAGS ?=
 

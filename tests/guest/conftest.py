@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 
 PROJECT = Path(__file__).parents[2]
+PYTHON = Path("/usr/bin/python3").resolve()
+"""Debian's interpreter, as in the image; one of a version switcher may lie where other users cannot go."""
 TOOLS = (
     "pytest",
     "_pytest",
@@ -184,16 +186,21 @@ def control():
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image's tools, made of this environment's: no plugin of pytest comes along."""
+    """The image's tools, copied from this environment's: no plugin of pytest comes along.
+
+    Copies, because the user who runs the phases may not be able to enter the folder of the checkout.
+    """
     folder = tmp_path_factory.mktemp("tools")
     site = folder / "lib/python3.11/site-packages"
     site.mkdir(parents=True)
     here = Path(pytest.__file__).parents[1]
     for name in TOOLS + TOOLS_OF_PYLINT:
-        if (here / name).exists():
-            (site / name).symlink_to(here / name)
+        if (here / name).is_dir():
+            shutil.copytree(here / name, site / name)
+        elif (here / name).exists():
+            shutil.copy(here / name, site / name)
     (folder / "bin").mkdir()
-    (folder / "bin/uv").symlink_to(Path(sys.executable).parent / "uv")
+    shutil.copy(Path(sys.executable).parent / "uv", folder / "bin/uv")
     for path in (folder, *folder.parents):
         if path == Path(tempfile.gettempdir()):
             break
@@ -215,7 +222,7 @@ def agent(tools: Path) -> Iterator[Agent]:
         "--offline",
         "--no-project",
         "--python",
-        sys.executable,
+        str(PYTHON),
         str(home / "venv"),
     ]
     subprocess.run(venv, check=True, timeout=60)
@@ -225,7 +232,7 @@ def agent(tools: Path) -> Iterator[Agent]:
             for name in (".", *folders, *files):
                 os.chown(Path(base, name), nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
     argv = [sys.executable, "-m", "pyti.guest.agent", "--root", str(root), "--user", "nobody", "--no-warm"]
-    argv += ["--tools", str(tools), "--python", os.path.realpath(sys.executable)]
+    argv += ["--tools", str(tools), "--python", str(PYTHON)]
     process = subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert process.stdout is not None
