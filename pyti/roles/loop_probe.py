@@ -23,6 +23,10 @@ PULSE_S = 0.01
 LIMIT_S = 0.05
 """What the loop may be blocked at a time (the bound that PyTI sets itself)."""
 
+BASELINE_TURNS = 10
+"""Pulses between two looks at how long each thread has waited for a processor. It must be taken before the loop is
+late: the watcher cannot run either while the thread that holds the interpreter lock waits."""
+
 DEPTH = 8
 """Innermost frames that are kept of an offender."""
 
@@ -48,7 +52,7 @@ class _Pulse:
     def __init__(self) -> None:
         self.beat = time.monotonic()
         self.waited = _thread_waited_s(threading.get_native_id())
-        self.others: dict[str, float] = {}
+        self.others = _waited_s()
         self.stop = threading.Event()
         self.stack: tuple[str, ...] = ()
 
@@ -58,7 +62,8 @@ async def loop_probe(report: Callable[[Blocked], None], *, limit_s: float = LIMI
     """Call ``report`` on the loop for each time that the body's loop is blocked for longer than ``limit_s``.
 
     Time in which a thread of this process was ready to run but other processes had the processors is not counted
-    (Linux tells it in ``schedstat``): it may be the loop's thread, or the one that holds the interpreter lock.
+    (Linux tells it in ``schedstat``): it may be the loop's thread, or the one that holds the interpreter lock. For the
+    latter the last tenth of a second is taken, so on a busy host a short blockage may be missed, never invented.
     """
     pulse = _Pulse()
     loop = asyncio.get_running_loop()
@@ -73,7 +78,7 @@ async def loop_probe(report: Callable[[Blocked], None], *, limit_s: float = LIMI
             blocked -= _longest_wait_s(pulse.others)
         if blocked > limit_s:
             report(Blocked(blocked, pulse.stack))
-        pulse.stack, pulse.others = (), {}
+        pulse.stack = ()
         pulse.beat, pulse.waited = now, waited
         handle = loop.call_later(PULSE_S, beat)
 
@@ -91,15 +96,18 @@ async def loop_probe(report: Callable[[Blocked], None], *, limit_s: float = LIMI
 
 def _watch(pulse: _Pulse, thread_id: int, limit_s: float) -> None:
     """Note where the loop's thread is, when its pulse is late by more than half the limit."""
+    turns = 0
     while not pulse.stop.wait(PULSE_S):
+        turns += 1
+        if turns % BASELINE_TURNS == 0 and not pulse.stack:
+            pulse.others = _waited_s()
         if time.monotonic() - pulse.beat > limit_s / 2 + PULSE_S and not pulse.stack:
             frames = sys._current_frames()  # noqa: SLF001 - the documented way to see other threads
             loops = frames.pop(thread_id, None)
             frames.pop(threading.get_ident(), None)
             stack = _described(loops)
-            if stack and stack[-1].endswith(" select"):
+            if stack and (stack[-1].endswith(" select") or any("loop_probe" in place for place in stack)):
                 stack = tuple(place for frame in frames.values() for place in _described(frame)[-1:])
-            pulse.others = _waited_s()
             pulse.stack = stack or ("",)
 
 
