@@ -27,6 +27,9 @@ BASELINE_TURNS = 10
 """Pulses between two looks at how long each thread has waited for a processor. It must be taken before the loop is
 late: the watcher cannot run either while the thread that holds the interpreter lock waits."""
 
+OWN_PLACE = "roles/loop_probe.py:"
+"""How this module looks in a stack: here the loop's thread only waits to go on."""
+
 DEPTH = 8
 """Innermost frames that are kept of an offender."""
 
@@ -106,7 +109,7 @@ def _watch(pulse: _Pulse, thread_id: int, limit_s: float) -> None:
             loops = frames.pop(thread_id, None)
             frames.pop(threading.get_ident(), None)
             stack = _described(loops)
-            if stack and (stack[-1].endswith(" select") or any("loop_probe" in place for place in stack)):
+            if stack and (stack[-1].endswith(" select") or any(place.startswith(OWN_PLACE) for place in stack)):
                 stack = tuple(place for frame in frames.values() for place in _described(frame)[-1:])
             pulse.stack = stack or ("",)
 
