@@ -40,6 +40,9 @@ LEVELS = {
     "none_found": ("✓", "nothing found"),
 }  # fmt: skip
 
+SHOWN_TOOLS = ("python3", "uv", "setuptools", "pytest", "pylint", "pycodestyle", "strace")
+"""The tools whose versions a person looks for first; the report's JSON names them all."""
+
 
 class Row(NamedTuple):
     """A name and what is to be said about it."""
@@ -203,8 +206,8 @@ def facts(report: Report) -> list[Row]:
         "booted cold" if machine.cold_boot else f"cloned from {machine.template[:12]}" if machine.template else ""
     )
     rows.append(Row("machine", ", ".join(part for part in parts if part)))
-    if report.tools:
-        rows.append(Row("tools", ", ".join(f"{name} {version}" for name, version in list(report.tools.items())[:12])))
+    if tools := [f"{name} {report.tools[name]}" for name in SHOWN_TOOLS if name in report.tools]:
+        rows.append(Row("tools", ", ".join(tools)))
     when = _moment(report.finished)
     rows.append(
         Row(
